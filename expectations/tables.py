@@ -1,0 +1,581 @@
+"""Every table of the system: its name, its key, its partition, its columns.
+
+This is the leaf of the import tree: it imports nothing of the project, and whoever reads or writes a
+table takes its shape from here. dbt's contracts (`dbt_project/models/**.yml`) and the suites
+(`expectations/suites/`) are held equal to it by `tests/contracts/`.
+
+A column's type is one of: string, timestamp (UTC), date, boolean, integer (64 bit), double,
+decimal(p,s), embedding (a fixed-size list of float32; only ever inside the lake).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `required` means the feed must bring the column, or that a table's value is never null."""
+
+    name: str
+    type: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: one row per `key`; `partition` is the column by which the lake splits it into files."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition: str | None = None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the columns that must be there (feeds) or are never null (tables)."""
+        return tuple(column.name for column in self.columns if column.required)
+
+
+def _columns(*lines: str) -> tuple[Column, ...]:
+    """Read `name! type | description` lines; the exclamation mark stands for required."""
+    columns = []
+    for line in lines:
+        head, description = line.split("|", 1)
+        name, type_ = head.split()
+        columns.append(Column(name.rstrip("!"), type_, description.strip(), name.endswith("!")))
+    return tuple(columns)
+
+
+EVENT_TYPES = (
+    "impression",
+    "view",
+    "search",
+    "click",
+    "cart",
+    "favorite",
+    "purchase",
+    "rating",
+    "dismiss",
+    "return",
+)
+PLATFORMS = ("web", "ios", "android", "mini_program")
+
+# --------------------------------------------------------------------------------------------------
+# Feeds: what a shop hands over. One folder a feed; CSV, JSON Lines or Parquet; one file or more a day.
+
+FEEDS: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "events",
+            "One action of one person (or of nobody known) in the shop.",
+            ("event_id",),
+            _columns(
+                "event_id! string | Unique id of the action.",
+                "event_at! timestamp | When it happened (UTC where no offset is given).",
+                "user_id! string | Who did it; the column must be there, an empty value is an anonymous "
+                "visitor: counted for items, never for a user.",
+                f"event_type! string | One of {', '.join(EVENT_TYPES)}.",
+                "item_id string | The item acted on.",
+                "campaign_id string | The campaign it came through.",
+                "session_id string | The shop's own session, where it keeps one.",
+                "query string | What was searched for.",
+                "quantity decimal(18,3) | Pieces bought or returned (positive).",
+                "unit_price decimal(18,4) | Price of one piece, in `currency`.",
+                "currency string | ISO 4217 code.",
+                "rating double | Stars given, 1 to 5.",
+                f"platform string | One of {', '.join(PLATFORMS)}.",
+                "region string | Region of the visitor, the shop's own naming.",
+                "recommendation_id string | The published recommendation this action answers to.",
+            ),
+            partition="event_date",
+        ),
+        Table(
+            "items",
+            "One product, as it is on the day of the file.",
+            ("item_id",),
+            _columns(
+                "item_id! string | The shop's id of the product.",
+                "title! string | Name as shown to shoppers, Chinese or English.",
+                "description string | Longer text.",
+                "category_path string | Categories from general to special, joined by ' > '.",
+                "brand string | Brand.",
+                "price decimal(18,4) | Price now, in `currency`.",
+                "currency string | ISO 4217 code.",
+                "stock integer | Pieces at hand.",
+                "is_active boolean | May be shown and sold; empty means yes.",
+                "image_url string | Picture.",
+                "created_at timestamp | When it entered the catalogue.",
+            ),
+        ),
+        Table(
+            "users",
+            "One registered user, as on the day of the file.",
+            ("user_id",),
+            _columns(
+                "user_id! string | The shop's id of the user; a pseudonym everywhere past landing.",
+                "registered_at timestamp | When the account was opened.",
+                "language string | zh or en.",
+                "region string | Region, the shop's own naming.",
+                "has_personalization_consent boolean | May behaviour be used; empty means no.",
+                "has_marketing_consent boolean | May be contacted; empty means no.",
+            ),
+        ),
+        Table(
+            "campaigns",
+            "One marketing activity.",
+            ("campaign_id",),
+            _columns(
+                "campaign_id! string | Id.",
+                "name! string | Name.",
+                "starts_on! date | First day.",
+                "ends_on! date | Last day.",
+                "description string | What it offers.",
+                "campaign_type string | Kind: discount, coupon, new_arrivals, ...",
+                "channel string | push, sms, email, home_page, ...",
+                "item_ids string | Items covered, joined by '|'.",
+                "category_paths string | Categories covered, joined by '|'.",
+            ),
+        ),
+        Table(
+            "campaign_contacts",
+            "One user told of one campaign.",
+            ("campaign_id", "user_id", "contacted_at"),
+            _columns(
+                "campaign_id! string | Campaign.",
+                "user_id! string | User.",
+                "contacted_at! timestamp | When.",
+                "channel string | Through what.",
+            ),
+            partition="contacted_on",
+        ),
+        Table(
+            "reviews",
+            "One review of one item.",
+            ("review_id",),
+            _columns(
+                "review_id! string | Id.",
+                "user_id! string | Who wrote it.",
+                "item_id! string | About what.",
+                "created_at! timestamp | When.",
+                "rating double | Stars, 1 to 5.",
+                "text string | The words.",
+            ),
+            partition="created_on",
+        ),
+        Table(
+            "erasure_requests",
+            "One user to forget.",
+            ("user_id", "requested_at"),
+            _columns(
+                "user_id! string | Whom.",
+                "requested_at! timestamp | When the wish was spoken.",
+            ),
+        ),
+    )
+}
+
+#: Feeds that tell how something stands: a later file replaces the row with the same key.
+STATE_FEEDS = ("items", "users", "campaigns", "erasure_requests")
+#: Feeds that tell what happened: rows are added and never change.
+ACTION_FEEDS = ("events", "campaign_contacts", "reviews")
+#: Without these nothing can run; what else is missing switches off what depends on it.
+REQUIRED_FEEDS = ("events", "items")
+
+# --------------------------------------------------------------------------------------------------
+# Clean: the lake's record. Same columns, typed, user ids as pseudonyms, plus where each row came from.
+
+_PROVENANCE = _columns(
+    "arrived_on! date | Day of the file that brought the row: a run for a day reads nothing that arrived later.",
+    "source_file! string | Landed file, `<feed>/<path>`.",
+    "row_number! integer | Row in that file, counted from 1 without the header.",
+)
+
+
+def _clean(feed: str, *more: str) -> Table:
+    table = FEEDS[feed]
+    partition = table.partition or "arrived_on"
+    return Table(feed, table.description, table.key, table.columns + _columns(*more) + _PROVENANCE, partition)
+
+
+CLEAN: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _clean("events", "event_date! date | UTC day of event_at."),
+        # One row per version: key + arrived_on; a row stands until a later one with the same key.
+        _clean("items"),
+        _clean("users"),
+        _clean("campaigns"),
+        _clean("campaign_contacts", "contacted_on! date | UTC day of contacted_at."),
+        _clean("reviews", "created_on! date | UTC day of created_at."),
+        _clean("erasure_requests"),
+        Table(
+            "bots",
+            "One visitor found to be a machine, from the day it was found.",
+            ("user_id",),
+            _columns(
+                "user_id! string | Pseudonym.",
+                "arrived_on! date | Day from which it is known: that of the file that gave it away.",
+                "rule! string | Rule that found it.",
+                "evidence! string | What was seen, in numbers.",
+            ),
+            partition="arrived_on",
+        ),
+        Table(
+            "quarantine",
+            "One rejected row: nothing is lost, nothing is silent.",
+            ("source_file", "row_number", "reason"),
+            _columns(
+                "feed! string | Feed.",
+                "source_file! string | Landed file, `<feed>/<path>`.",
+                "row_number! integer | Row in that file, counted from 1 without the header.",
+                "reason! string | Why, as a short code: malformed, missing:<column>, wrong_type:<column>, "
+                "unknown_value:<column>, out_of_range:<column>, future_time, unknown_item, unknown_user, "
+                "duplicate, line_too_long, ...",
+                "raw! string | The row as it came (the user id replaced by its pseudonym).",
+                "arrived_on! date | Day of the file.",
+            ),
+            partition="feed",
+        ),
+    )
+}
+
+# --------------------------------------------------------------------------------------------------
+# Features: dbt's marts that models read, in `features.duckdb`, all as of one day.
+
+FEATURES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "user_actions",
+            "Every action of a consenting, human, known user on a known item up to the as-of date, but "
+            "impressions and searches: the sequences that recommenders learn from.",
+            ("event_id",),
+            _columns(
+                "event_id! string | Action.",
+                "user_id! string | Pseudonym.",
+                "item_id! string | Item.",
+                "event_type! string | view, click, cart, favorite, purchase, rating, dismiss or return.",
+                "event_at! timestamp | When (UTC).",
+                "event_date! date | UTC day.",
+                "session_id string | Session.",
+                "quantity double | Pieces.",
+                "amount double | quantity x unit_price, in the shop's currency.",
+            ),
+        ),
+        Table(
+            "later_purchases",
+            "What the same users bought in the 7 days after the as-of date, where those days exist: only "
+            "model_metrics may read it, no model and no published list does.",
+            ("event_id",),
+            _columns(
+                "event_id! string | Action.",
+                "user_id! string | Pseudonym.",
+                "item_id! string | Item.",
+                "event_at! timestamp | When (UTC).",
+                "event_date! date | UTC day.",
+            ),
+        ),
+        Table(
+            "user_features",
+            "One user who may be personalised: consenting, human, not erased, registered or seen.",
+            ("user_id",),
+            _columns(
+                "user_id! string | Pseudonym.",
+                "registered_on date | Day of registration, where the shop keeps it.",
+                "language string | zh or en, where the shop keeps it.",
+                "region string | Region.",
+                "first_seen_on date | First action.",
+                "last_seen_on date | Last action.",
+                "days_since_last_purchase integer | Days from the last purchase to the as-of date.",
+                *[f"orders_{w}d! integer | Orders in the last {w} days (an order is one user's purchases in "
+                  "one session)." for w in (7, 30, 90, 365)],
+                *[f"amount_spent_{w}d! double | Money spent in the last {w} days, less returns, in the "
+                  "shop's currency." for w in (7, 30, 90, 365)],
+                "orders_total! integer | Orders ever.",
+                "amount_spent_total! double | Money ever spent, less returns.",
+                "average_order_value double | Money of purchases per order, over all time.",
+                "actions_90d! integer | Actions of any kind but impressions in the last 90 days.",
+                "favorite_category string | First level of category_path, by weighted actions of 365 days.",
+                "favorite_brand string | Brand, by weighted actions of 365 days.",
+                "price_band string | low, mid or high: where the median price bought stands among the terciles "
+                "of the catalogue's prices.",
+                "active_hour integer | Hour of day (UTC) with most actions.",
+                "platform string | Platform used most.",
+                "lifecycle_stage! string | visitor, new, active, loyal, at_risk, dormant (rules in the model).",
+                "segment! string | Plain name from recency, frequency and money.",
+                "confidence! double | How much evidence stands behind the portrait, 0 to 1: 1 - exp(-actions / 20).",
+                "is_cold_start! boolean | Fewer than 3 actions.",
+            ),
+        ),
+        Table(
+            "item_features",
+            "One item of the catalogue as of the day, active or not.",
+            ("item_id",),
+            _columns(
+                "item_id! string | Item.",
+                "title! string | Name.",
+                "category_path string | Categories, general to special.",
+                "category string | First level of category_path.",
+                "brand string | Brand.",
+                "price double | Price, in the shop's currency.",
+                "price_band string | low, mid or high by terciles of the catalogue's prices.",
+                "stock integer | Pieces at hand.",
+                "is_active! boolean | May be shown: is_active of the feed, and stock not 0.",
+                "created_on date | Day it entered the catalogue: the feed's, else the day first seen.",
+                "item_text! string | What the text encoder reads: title, brand, categories, description.",
+                "text_hash! string | SHA-256 of item_text, hex.",
+                *[f"views_{w}d! integer | Views and clicks in the last {w} days." for w in (7, 30)],
+                *[f"purchases_{w}d! integer | Purchase lines in the last {w} days, anonymous ones too."
+                  for w in (7, 30, 90, 365)],
+                "buyers_90d! integer | Different known buyers in the last 90 days.",
+                "return_rate double | Pieces returned over pieces bought, all time.",
+                "popularity! double | Purchases and actions of the last 90 days, halved every 14 days.",
+                "is_cold_start! boolean | Fewer than 5 actions ever.",
+            ),
+        ),
+        Table(
+            "segment_items",
+            "The items a segment acts on most, for new users and as a candidate source; segment 'all' is everyone.",
+            ("segment", "rank"),
+            _columns(
+                "segment! string | Segment of user_features, or all.",
+                "rank! integer | From 1; at most 200.",
+                "item_id! string | Active item.",
+                "score! double | Time-weighted actions of the segment's users, anonymous ones in 'all'.",
+            ),
+        ),
+    )
+}
+
+# --------------------------------------------------------------------------------------------------
+# Outputs: what models write for one day, as Parquet in `outputs/as_of_date=<day>/<table>.parquet`.
+
+_RECOMMENDATION = _columns(
+    "user_id! string | Pseudonym: HMAC-SHA256 of the shop's user id.",
+    "surface! string | Where it is meant to be shown: home.",
+    "rank! integer | Place in the list, from 1.",
+    "recommendation_id! string | Names this row in later events' recommendation_id.",
+    "item_id! string | What is recommended.",
+    "score! double | The model's score; comparable within one user and day only.",
+    "probability! double | Calibrated chance that the user buys the item within 7 days.",
+    "candidate_source! string | Source with the largest share of the score: item_to_item, text, buy_again, "
+    "popular_in_segment.",
+    "reason_code! string | because_you_bought, because_you_viewed, similar_text, buy_again, popular_in_segment, "
+    "popular.",
+    "reason_text! string | The reason in English, written from these columns alone.",
+    "reason_text_zh! string | The reason in Chinese, written from these columns alone.",
+    "evidence_type! string | item or segment.",
+    "evidence_id! string | The item acted on, or the segment, behind the reason.",
+    "contribution! double | How much of the score that evidence gave.",
+    "is_exploration! boolean | Shown to learn rather than by score.",
+    "is_promoted! boolean | Moved up by a rule.",
+    "propensity! double | Chance with which the policy would show this row: 1 where nothing is random.",
+    "experiment_id string | Experiment, where one runs (null until experiments are built).",
+    "variant string | Variant of the experiment (null until experiments are built).",
+)
+
+OUTPUTS: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "home_recommendations",
+            "Up to 20 items for every user, best first.",
+            ("user_id", "surface", "rank"),
+            _RECOMMENDATION,
+        ),
+        Table(
+            "similar_items",
+            "The items most like an item: bought after it, or alike in words.",
+            ("item_id", "rank"),
+            _columns(
+                "item_id! string | Item looked at.",
+                "rank! integer | From 1; at most 20.",
+                "similar_item_id! string | Item like it, active.",
+                "score! double | Blend of co-occurrence and text similarity.",
+                "reason_code! string | bought_together or similar_text: the larger part of the score.",
+            ),
+        ),
+        Table(
+            "model_metrics",
+            "How good the lists are, on purchases the model did not see.",
+            ("model", "segment", "metric", "k"),
+            _columns(
+                "model! string | What was measured.",
+                "segment! string | all, or a slice of users: heavy, light, new.",
+                "metric! string | recall, ndcg or coverage.",
+                "k! integer | Length of the list.",
+                "value! double | The figure.",
+                "value_low! double | Lower end of its 95% bootstrap interval over users.",
+                "value_high! double | Upper end.",
+                "baseline_model! string | What it is compared with: popularity.",
+                "baseline_value! double | The baseline's figure on the same users.",
+                "champion_value double | The champion's figure (null until models are trained and promoted).",
+                "users! integer | Users measured.",
+                "protocol! string | days_after: the purchases of the 7 days after the as-of date; held_out: the last "
+                "7 days up to it, predicted from the days before.",
+                "measured_from! date | First day of the purchases predicted.",
+                "measured_to! date | Last day.",
+            ),
+        ),
+        Table(
+            "data_quality_results",
+            "One check of one table in one run.",
+            ("table_name", "check_name"),
+            _columns(
+                "stage! string | clean (before features) or tables (before publishing).",
+                "table_name! string | Table checked.",
+                "check_name! string | What is expected, in the business's words.",
+                "column_name string | Column, where it is about one.",
+                "status! string | passed, warning (failed, recorded) or failed (failed, stops the run).",
+                "severity! string | error or warning.",
+                "observed string | What was seen.",
+                "threshold string | What was asked for.",
+                "rows_checked! integer | Rows looked at.",
+            ),
+        ),
+    )
+}
+
+# --------------------------------------------------------------------------------------------------
+# Published: what BI reads. Every row carries the four columns of _RUN.
+
+_RUN = _columns(
+    "as_of_date! date | The day the row stands for: nothing later was read.",
+    "run_id! string | The run that made it; see pipeline_runs.",
+    "model_version! string | Version of the model or rules behind the row.",
+    "generated_at! timestamp | When that run started (UTC).",
+)
+
+
+def _published(table: Table, key: tuple[str, ...] | None = None) -> Table:
+    return Table(table.name, table.description, key or table.key, table.columns + _RUN, table.partition)
+
+
+_PORTRAIT_WINDOWS = tuple(
+    c for c in FEATURES["user_features"].columns if c.name.startswith(("orders_", "amount_spent_"))
+    and not c.name.endswith("_total")
+)
+_FEATURE = {c.name: c for c in FEATURES["user_features"].columns}
+
+PUBLISHED: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _published(
+            Table(
+                "user_portraits",
+                "What the system thinks of a user: one row per consenting user.",
+                ("user_id",),
+                (
+                    *[_FEATURE[n] for n in ("user_id", "lifecycle_stage", "segment", "days_since_last_purchase")],
+                    *_PORTRAIT_WINDOWS,
+                    *[
+                        _FEATURE[n]
+                        for n in (
+                            "average_order_value",
+                            "favorite_category",
+                            "favorite_brand",
+                            "price_band",
+                            "active_hour",
+                            "platform",
+                            "language",
+                            "region",
+                        )
+                    ],
+                    *_columns(
+                        "churn_probability double | Chance of not buying in the next 90 days "
+                        "(null until retention models are built).",
+                        "portrait_text string | The portrait in words (null until portraits in words are built).",
+                    ),
+                    _FEATURE["confidence"],
+                    _FEATURE["is_cold_start"],
+                ),
+            )
+        ),
+        _published(OUTPUTS["home_recommendations"]),
+        _published(OUTPUTS["similar_items"]),
+        _published(
+            Table(
+                "hot_items",
+                "The items a segment acts on most; segment 'all' is everyone.",
+                ("segment", "rank"),
+                FEATURES["segment_items"].columns,
+            )
+        ),
+        _published(OUTPUTS["model_metrics"]),
+        _published(OUTPUTS["data_quality_results"], ("stage", "table_name", "check_name")),
+    )
+}
+
+#: Kept by the publisher itself, not built by dbt: it tells of refused runs too.
+PIPELINE_RUNS = Table(
+    "pipeline_runs",
+    "One run of the daily job, published or refused.",
+    ("run_id",),
+    _columns(
+        "run_id! string | Airflow's run id.",
+        "as_of_date! date | Day it worked for.",
+        "status! string | published or refused.",
+        "decision! string | What was decided and why, in words.",
+        "generated_at! timestamp | When the run started (UTC).",
+        "published_at timestamp | When the set was put in place (UTC); null where refused.",
+        "is_latest! boolean | Whether the tables now in place are this run's.",
+        "last_event_at timestamp | Latest event that the run read.",
+        "input_hash string | SHA-256 over the landed files' checksums.",
+        "config_hash string | SHA-256 over the run's settings.",
+        "model_version string | Versions of the models behind the tables.",
+        "rows_in integer | Rows of all feeds read so far.",
+        "rows_quarantined integer | Rows of all feeds in quarantine.",
+        "published_rows integer | Rows of all published tables.",
+        "report string | JSON: each step's own counts and seconds.",
+    ),
+)
+
+# --------------------------------------------------------------------------------------------------
+# Where things lie in a shop's lake. Every path of the lake is made here.
+
+EVALUATION_DAYS = 7  # days after the as-of date that later_purchases, and so model_metrics, looks at
+
+
+def landing_dir(lake: Path) -> Path:
+    """Raw files as handed over: `landing/<feed>/<file>`, with `landing/manifest.jsonl`."""
+    return lake / "landing"
+
+
+def clean_dir(lake: Path, table: str) -> Path:
+    """One clean table: `clean/<table>/_manifest.json` names the Parquet files that stand."""
+    return lake / "clean" / table
+
+
+def features_db(lake: Path) -> Path:
+    """The DuckDB file that dbt works in: daily aggregates kept, FEATURES and candidate PUBLISHED tables."""
+    return lake / "features.duckdb"
+
+
+def embeddings_dir(lake: Path, model_version: str) -> Path:
+    """Item vectors by content hash, one folder a model version."""
+    return lake / "embeddings" / f"model={model_version}"
+
+
+def outputs_dir(lake: Path, as_of: str) -> Path:
+    """What the models wrote for one day: `<table>.parquet`."""
+    return lake / "outputs" / f"as_of_date={as_of}"
+
+
+def history_dir(lake: Path, table: str, as_of: str) -> Path:
+    """Published history: `<run_id>.parquet` per run of the day."""
+    return lake / "published" / table / f"as_of_date={as_of}"
+
+
+def run_dir(lake: Path, run_id: str) -> Path:
+    """One run's reports: `<step>.json`, and its check page."""
+    return lake / "runs" / run_id.replace(":", "-").replace("/", "-")

@@ -1,0 +1,106 @@
+"""Settings: `qianmian.toml`, a shop's section over the defaults, the environment over both.
+
+Only `dags/` and `qianmian/` read settings; a step takes what it needs as arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from qianmian.step import StepError
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS_FILE = ROOT / "qianmian.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force for one shop. Meanings stand beside the defaults in `qianmian.toml`."""
+
+    shop: str
+    home: Path
+    adapter: str
+    source: str
+    s3_endpoint_url: str
+    default_as_of: str
+    currency: str
+    text_encoder: str
+    max_quarantined_share: float
+    simulated_users: int
+    simulated_seed: int
+    spark_master: str
+    spark_driver_memory: str
+    schedule: str
+    daily_shop: str
+
+    @property
+    def shop_dir(self) -> Path:
+        """Everything of the shop lies under here."""
+        return self.home / self.shop
+
+    @property
+    def lake(self) -> Path:
+        """The record: Parquet, by day."""
+        return self.shop_dir / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that BI opens, replaced whole."""
+        return self.shop_dir / "warehouse.duckdb"
+
+    @property
+    def pseudonym_key_file(self) -> Path:
+        """Key of the HMAC that turns user ids into pseudonyms, where none is in QIANMIAN_PSEUDONYM_KEY."""
+        return self.home / "secrets" / "pseudonym.key"
+
+    def as_of(self) -> str:
+        """Day a run works for when none is given."""
+        return self.default_as_of or (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that holds everything a run writes: QIANMIAN_HOME, else `var/` in the project."""
+    return Path(environ.get("QIANMIAN_HOME") or ROOT / "var").resolve()
+
+
+def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FILE) -> Settings:
+    """Load one shop's settings. A shop without a section of its own has the defaults.
+
+    Raises:
+        StepError: a name is unknown or a value has the wrong type.
+    """
+    if not shop.replace("_", "").replace("-", "").isalnum():
+        raise StepError(
+            f"{shop!r} cannot name a shop: it becomes a folder's name.", "Use letters, digits, _ and - only."
+        )
+    data = tomllib.loads(file.read_text())
+    defaults: dict[str, Any] = data.pop("defaults", {})
+    shops: dict[str, dict[str, Any]] = data.pop("shops", {})
+    known = {f.name for f in fields(Settings)} - {"shop", "home"}
+    sections = {"defaults": defaults, **{f"shops.{name}": section for name, section in shops.items()}}
+    unknown = sorted(
+        [f"[{name}] (a section)" for name in data]
+        + [f"{key} in [{name}]" for name, section in sections.items() for key in section if key not in known]
+    )
+    if unknown:
+        raise StepError(
+            f"{file.name}: unknown setting {', '.join(unknown)}.", f"Known settings: {', '.join(sorted(known))}."
+        )
+    values = {**defaults, **shops.get(shop, {})}
+    for key, value in environ.items():
+        name = key.removeprefix("QIANMIAN_").lower()
+        if key.startswith("QIANMIAN_") and name in known:
+            values[name] = type(defaults[name])(value)
+    for name in sorted(known):
+        if not isinstance(values.get(name), type(defaults.get(name, ""))):
+            raise StepError(
+                f"{file.name}: {name} = {values.get(name)!r} is not a {type(defaults.get(name, '')).__name__}.",
+                f"Give {name} a value like its default in [defaults], {defaults.get(name)!r}.",
+            )
+    return Settings(shop=shop, home=home(environ), **values)
