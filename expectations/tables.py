@@ -297,10 +297,16 @@ FEATURES: dict[str, Table] = {
                 "first_seen_on date | First action.",
                 "last_seen_on date | Last action.",
                 "days_since_last_purchase integer | Days from the last purchase to the as-of date.",
-                *[f"orders_{w}d! integer | Orders in the last {w} days (an order is one user's purchases in "
-                  "one session)." for w in (7, 30, 90, 365)],
-                *[f"amount_spent_{w}d! double | Money spent in the last {w} days, less returns, in the "
-                  "shop's currency." for w in (7, 30, 90, 365)],
+                *[
+                    f"orders_{w}d! integer | Orders in the last {w} days (an order is one user's purchases in "
+                    "one session)."
+                    for w in (7, 30, 90, 365)
+                ],
+                *[
+                    f"amount_spent_{w}d! double | Money spent in the last {w} days, less returns, in the "
+                    "shop's currency."
+                    for w in (7, 30, 90, 365)
+                ],
                 "orders_total! integer | Orders ever.",
                 "amount_spent_total! double | Money ever spent, less returns.",
                 "average_order_value double | Money of purchases per order, over all time.",
@@ -335,8 +341,10 @@ FEATURES: dict[str, Table] = {
                 "item_text! string | What the text encoder reads: title, brand, categories, description.",
                 "text_hash! string | SHA-256 of item_text, hex.",
                 *[f"views_{w}d! integer | Views and clicks in the last {w} days." for w in (7, 30)],
-                *[f"purchases_{w}d! integer | Purchase lines in the last {w} days, anonymous ones too."
-                  for w in (7, 30, 90, 365)],
+                *[
+                    f"purchases_{w}d! integer | Purchase lines in the last {w} days, anonymous ones too."
+                    for w in (7, 30, 90, 365)
+                ],
                 "buyers_90d! integer | Different known buyers in the last 90 days.",
                 "return_rate double | Pieces returned over pieces bought, all time.",
                 "popularity! double | Purchases and actions of the last 90 days, halved every 14 days.",
@@ -462,8 +470,9 @@ def _published(table: Table, key: tuple[str, ...] | None = None) -> Table:
 
 
 _PORTRAIT_WINDOWS = tuple(
-    c for c in FEATURES["user_features"].columns if c.name.startswith(("orders_", "amount_spent_"))
-    and not c.name.endswith("_total")
+    c
+    for c in FEATURES["user_features"].columns
+    if c.name.startswith(("orders_", "amount_spent_")) and not c.name.endswith("_total")
 )
 _FEATURE = {c.name: c for c in FEATURES["user_features"].columns}
 

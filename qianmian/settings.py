@@ -74,6 +74,7 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
 
     Raises:
         StepError: a name is unknown or a value has the wrong type.
+
     """
     if not shop.replace("_", "").replace("-", "").isalnum():
         raise StepError(
@@ -90,7 +91,8 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
     )
     if unknown:
         raise StepError(
-            f"{file.name}: unknown setting {', '.join(unknown)}.", f"Known settings: {', '.join(sorted(known))}."
+            f"{file.name}: unknown setting {', '.join(unknown)}.",
+            f"Known settings: {', '.join(sorted(known))}.",
         )
     values = {**defaults, **shops.get(shop, {})}
     for key, value in environ.items():
