@@ -313,13 +313,13 @@ FEATURES: dict[str, Table] = {
                 "actions_90d! integer | Actions of any kind but impressions in the last 90 days.",
                 "favorite_category string | First level of category_path, by weighted actions of 365 days.",
                 "favorite_brand string | Brand, by weighted actions of 365 days.",
-                "price_band string | low, mid or high: where the median price bought stands among the terciles "
-                "of the catalogue's prices.",
+                "price_band string | low, mid or high: the median price bought, by terciles of the catalogue's "
+                "prices.",
                 "active_hour integer | Hour of day (UTC) with most actions.",
                 "platform string | Platform used most.",
                 "lifecycle_stage! string | visitor, new, active, loyal, at_risk, dormant (rules in the model).",
                 "segment! string | Plain name from recency, frequency and money.",
-                "confidence! double | How much evidence stands behind the portrait, 0 to 1: 1 - exp(-actions / 20).",
+                "confidence! double | Evidence behind the portrait, 0 to 1: 1 - exp(-actions / 20).",
                 "is_cold_start! boolean | Fewer than 3 actions.",
             ),
         ),
@@ -353,7 +353,7 @@ FEATURES: dict[str, Table] = {
         ),
         Table(
             "segment_items",
-            "The items a segment acts on most, for new users and as a candidate source; segment 'all' is everyone.",
+            "The items a segment acts on most: for new users, and a candidate source; 'all' is everyone.",
             ("segment", "rank"),
             _columns(
                 "segment! string | Segment of user_features, or all.",
@@ -429,8 +429,8 @@ OUTPUTS: dict[str, Table] = {
                 "baseline_value! double | The baseline's figure on the same users.",
                 "champion_value double | The champion's figure (null until models are trained and promoted).",
                 "users! integer | Users measured.",
-                "protocol! string | days_after: the purchases of the 7 days after the as-of date; held_out: the last "
-                "7 days up to it, predicted from the days before.",
+                "protocol! string | days_after: the purchases of the 7 days after the as-of date; held_out: the "
+                "last 7 days up to it, predicted from the days before.",
                 "measured_from! date | First day of the purchases predicted.",
                 "measured_to! date | Last day.",
             ),
