@@ -1,0 +1,11 @@
+"""The pages of columns say what tables.py says."""
+
+from expectations import describe
+
+
+def test_feeds_page_is_current() -> None:
+    assert (describe.DOCS / "feeds.md").read_text() == describe.feeds_page(), "run python -m expectations.describe"
+
+
+def test_tables_page_is_current() -> None:
+    assert (describe.DOCS / "tables.md").read_text() == describe.tables_page(), "run python -m expectations.describe"
