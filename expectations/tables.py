@@ -566,7 +566,11 @@ def clean_dir(lake: Path, table: str) -> Path:
 
 
 def features_db(lake: Path) -> Path:
-    """The DuckDB file that dbt works in: daily aggregates kept, FEATURES and candidate PUBLISHED tables."""
+    """The DuckDB file that dbt works in: daily aggregates kept, FEATURES and candidate PUBLISHED tables.
+
+    Opened directly its catalogue is called `features` as the schema is: name tables in full,
+    `features.features.item_features` and `features.published.hot_items`.
+    """
     return lake / "features.duckdb"
 
 
