@@ -549,6 +549,15 @@ PIPELINE_RUNS = Table(
     ),
 )
 
+#: Kept by the publisher itself: the tables in place stay those of the last published run, so what stopped
+#: a later one stands here.
+REFUSED_CHECKS = Table(
+    "refused_checks",
+    "One check that failed in a run that was refused.",
+    ("run_id", "stage", "table_name", "check_name"),
+    OUTPUTS["data_quality_results"].columns + _RUN,
+)
+
 # --------------------------------------------------------------------------------------------------
 # Where things lie in a shop's lake. Every path of the lake is made here.
 
