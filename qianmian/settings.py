@@ -5,10 +5,12 @@ Only `dags/` and `qianmian/` read settings; a step takes what it needs as argume
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ from qianmian.step import StepError
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
+_WHERE_AND_WHEN = (
+    *("home", "default_as_of", "schedule", "daily_shop"),
+    *("airflow_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Settings:
     spark_driver_memory: str
     schedule: str
     daily_shop: str
+    airflow_port: int
 
     @property
     def shop_dir(self) -> Path:
@@ -59,9 +66,18 @@ class Settings:
         """Key of the HMAC that turns user ids into pseudonyms, where none is in QIANMIAN_PSEUDONYM_KEY."""
         return self.home / "secrets" / "pseudonym.key"
 
-    def as_of(self) -> str:
-        """Day a run works for when none is given."""
-        return self.default_as_of or (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
+    def as_of(self, moment: datetime, scheduled: bool) -> str:
+        """Day a run of that moment works for when none is given: `default_as_of`, else the day before (UTC).
+
+        A scheduled run always works for the day before: otherwise every one would work for the same day.
+        """
+        default = "" if scheduled else self.default_as_of
+        return default or (moment.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+
+    def config_hash(self, source: str) -> str:
+        """SHA-256 over the settings that shape the tables: not where or when the run takes place."""
+        values = {k: v for k, v in asdict(self).items() if k not in _WHERE_AND_WHEN}
+        return hashlib.sha256(json.dumps({**values, "source": source}, sort_keys=True).encode()).hexdigest()
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -106,3 +122,13 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
                 f"Give {name} a value like its default in [defaults], {defaults.get(name)!r}.",
             )
     return Settings(shop=shop, home=home(environ), **values)
+
+
+def load_daily(environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FILE) -> Settings:
+    """Load the settings of the shop that the daily schedule serves."""
+    return load(load("defaults", environ, file).daily_shop, environ, file)
+
+
+def shop_names(file: Path = SETTINGS_FILE) -> list[str]:
+    """Return the shops that have a section of their own."""
+    return list(tomllib.loads(file.read_text()).get("shops", {}))

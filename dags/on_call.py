@@ -1,0 +1,112 @@
+"""What the person on call reads in Airflow: what a task does, what its failure means, what to do."""
+
+from __future__ import annotations
+
+DBT_REMEDY = (
+    "Find the first `Failure in` or `Error in` above: it names the model or the test, and the compiled SQL that "
+    "shows the rows. Data at fault: mend the feed, then trigger again. SQL at fault: it is a defect."
+)
+
+DAG = """
+### personalize_daily
+Turns a shop's feeds into user portraits and home recommendations for one day, and publishes them as one set.
+
+**It failed. Are readers affected?** No: the tables of the last good run stay until a whole new set has passed
+its checks. `pipeline_runs` in the warehouse says that this run was refused and why.
+
+**What to do.** Open the first red task (not `record_refusal`, not the orange ones behind it) and read the end
+of its log: `ERROR in ...` says what happened, `WHAT TO DO` the remedy. Then *Clear* that task with what is
+downstream, or trigger the day again. Every task may run twice: it replaces what it wrote.
+
+**Trigger by hand.** The form asks for shop, day, full refresh and source; all may stay as they are. A past
+day comes out as it did then, since nothing later than the day is read.
+
+**May be ignored:** a task that passed at its second attempt; `record_refusal` skipped (nothing failed).
+"""
+
+TASKS = {
+    "prepare": """
+Makes feed files from the shop's source: `simulated` generates them, `online_retail` converts a public data
+set, `feeds` has nothing to do.
+
+**Failure:** the source is missing or is not what the adapter expects. **Do:** correct *Source* (or `source`
+in qianmian.toml) and trigger again.
+""",
+    "land": """
+Copies new feed files, byte for byte, to `lake/landing`, with size and checksum verified. Goes on where it was
+interrupted; copies nothing twice.
+
+**Failure:** source not reachable, credentials, a required feed (events, items) without any file. **Do:** as
+the log says; a network failure is tried again by itself.
+""",
+    "clean_entities": """
+Spark: items, users, campaigns and erasure requests, typed, checked, user ids as pseudonyms. Bad rows go to
+`clean/quarantine` with their reason.
+
+**Failure:** a file that cannot be read, or too many bad rows in one file (`max_quarantined_share`). **Do:**
+look at the file that the log names; have the shop hand it over again, or raise the share knowingly.
+""",
+    "clean_actions": """
+Spark: events, contacts and reviews: de-duplicated, late ones into their day, bots out, consent applied,
+sessions.
+
+**Failure and remedy:** as in `clean_entities`. Killed by signal 9: memory ran out; lower or raise
+`spark_driver_memory` to fit the machine.
+""",
+    "check_clean": """
+Great Expectations on the clean tables; results in `runs/<run>/checks_clean.html` and in
+`data_quality_results`.
+
+**Failure:** a check of severity *error* does not hold: the data are not what they should be. **Do:** open the
+page; mend the feed. **May be ignored:** warnings; they are recorded and do not stop the run.
+""",
+    "build_features": """
+dbt: staging, daily aggregates (only of the days that changed), features per user and item, with their tests.
+
+**Failure:** a model or test of dbt. **Do:** the log names it. If kept aggregates are suspected, trigger with
+*Full refresh*.
+""",
+    "embed_items": """
+Text vectors of items that are new or whose text changed.
+
+**Failure:** the model (`text_encoder`) cannot be loaded: its name, or no hub within reach; or memory. **Do:**
+correct the setting.
+""",
+    "recommend": """
+Twenty home recommendations for each user, each with score, reason and evidence.
+
+**Failure:** memory, or a defect. **Do:** as the log says.
+""",
+    "evaluate": """
+Measures the recommender on later purchases where there are any, else on held-out days, against popularity;
+fills `model_metrics`.
+
+**Failure:** memory, or a defect. A *low* figure is no failure: it is in the table.
+""",
+    "build_tables": """
+dbt: the tables as they will be published, with their contracts and tests.
+
+**Failure and remedy:** as in `build_features`.
+""",
+    "check_tables": """
+Great Expectations on the tables about to be published; results in `runs/<run>/checks_tables.html`.
+
+**Failure:** a check of severity *error* does not hold: nothing is published, readers keep the last good set.
+**Do:** open the page; the check's name says what is wrong.
+""",
+    "publish": """
+Puts the whole set in place by one rename of the warehouse file, and writes the history.
+
+**Failure:** the disk is full or the warehouse's folder cannot be written. **Do:** make room, then *Clear*
+this task.
+""",
+    "record_refusal": """
+Runs only if a task failed: writes a row with status `refused` and the reason to `pipeline_runs`. Skipped
+otherwise.
+
+**Failure:** the refusal is not in the table; the failed task's log has the reason all the same.
+""",
+    "published": """
+Runs nothing: green means that the day's set is in place, orange that it is not.
+""",
+}

@@ -1,0 +1,144 @@
+"""From a shop's feeds to its published tables, once a day: what runs after what.
+
+Each task is a command that also runs without Airflow; the exact one is the first line of its log.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import on_call
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Param, chain
+from step_operator import StepOperator
+
+from qianmian import settings
+
+DAILY = settings.load_daily()
+DBT_PROJECT = settings.ROOT / "dbt_project"
+
+PARAMS = {
+    "shop": Param(
+        DAILY.shop,
+        type="string",
+        title="Shop",
+        description="Name of the shop: its section in qianmian.toml, its folder under the home.",
+        examples=settings.shop_names(),
+        pattern="^[A-Za-z0-9_-]+$",
+    ),
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="As-of date",
+        description="Day to run for; nothing later is read. Empty: the shop's default, else yesterday (UTC).",
+    ),
+    "full_refresh": Param(
+        False,
+        type="boolean",
+        title="Full refresh",
+        description="Compute all days anew, not only those that changed. Slower; the same tables come out.",
+    ),
+    "source": Param(
+        None,
+        type=["null", "string"],
+        title="Source",
+        description="Folder or s3://bucket/prefix with the shop's data. Empty: as the settings say.",
+    ),
+}
+
+SPARK = {
+    "pseudonym_key_file": "{{ run.settings.pseudonym_key_file }}",
+    "max_quarantined_share": "{{ run.settings.max_quarantined_share }}",
+    "master": "{{ run.settings.spark_master }}",
+    "driver_memory": "{{ run.settings.spark_driver_memory }}",
+}
+FULL_REFRESH = "{{ '--full-refresh' if run.full_refresh }}"
+WAREHOUSE = {"warehouse": "{{ run.settings.warehouse }}", "generated_at": "{{ run.generated_at }}"}
+
+
+def step(
+    task_id: str, module: str, *flags: str, trigger_rule: str = "all_success", **options: str
+) -> StepOperator:
+    """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`."""
+    common = {"lake": "{{ run.lake }}", "as_of": "{{ run.as_of }}", "run_id": "{{ run.run_id }}"}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in {**common, **options}.items()]
+    return StepOperator(
+        task_id=task_id,
+        argv=(sys.executable, "-m", module, *arguments, *flags),
+        trigger_rule=trigger_rule,
+        doc_md=on_call.TASKS[task_id],
+    )
+
+
+def dbt_build(task_id: str, select: str) -> StepOperator:
+    """Make the task that builds and tests one layer of the dbt project."""
+    return StepOperator(
+        task_id=task_id,
+        argv=(
+            str(Path(sys.executable).with_name("dbt")),
+            "build",
+            f"--select={select}",
+            f"--project-dir={DBT_PROJECT}",
+            f"--profiles-dir={DBT_PROJECT}",
+            "--target-path={{ run.lake }}/dbt_target",
+            "--log-path={{ run.lake }}/dbt_logs",
+            "--vars={{ run.dbt_vars }}",
+            "--no-use-colors",
+        ),
+        environ={"QIANMIAN_LAKE": "{{ run.lake }}"},
+        final_exit_codes=(1,),  # dbt's own meaning: a model or a test failed; 2 is a defect or a lost machine
+        remedy=on_call.DBT_REMEDY,
+        doc_md=on_call.TASKS[task_id],
+    )
+
+
+with DAG(
+    dag_id="personalize_daily",
+    description="User portraits and home recommendations with their reasons, checked, then published",
+    doc_md=on_call.DAG,
+    schedule=DAILY.schedule or None,
+    start_date=datetime(2020, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    tags=["daily", "publishes"],
+    default_args={"owner": "data-platform", "retries": 1, "retry_delay": timedelta(seconds=10)},
+):
+    prepare = step(
+        "prepare",
+        "feeds.prepare",
+        adapter="{{ run.settings.adapter }}",
+        source="{{ run.source }}",
+        feeds="{{ run.feeds }}",
+        truth="{{ run.truth }}",
+        users="{{ run.settings.simulated_users }}",
+        seed="{{ run.settings.simulated_seed }}",
+    )
+    land = step("land", "feeds.land", source="{{ run.feeds }}", endpoint_url="{{ run.settings.s3_endpoint_url }}")
+    clean_entities = step("clean_entities", "spark_jobs.clean_entities", FULL_REFRESH, **SPARK)
+    clean_actions = step("clean_actions", "spark_jobs.clean_actions", FULL_REFRESH, **SPARK)
+    check_clean = step("check_clean", "expectations.run", stage="clean")
+    build_features = dbt_build("build_features", "tag:features")
+    embed_items = step("embed_items", "ml.text_encoder.embed_items", model="{{ run.settings.text_encoder }}")
+    recommend = step("recommend", "ml.recommender.recommend_home")
+    evaluate = step("evaluate", "ml.recommender.evaluate_home")
+    build_tables = dbt_build("build_tables", "tag:published")
+    check_tables = step("check_tables", "expectations.run", stage="tables")
+    publish = step("publish", "warehouse.publish", config_hash="{{ run.config_hash }}", **WAREHOUSE)
+    # Runs nothing. Recording a refusal well is no success of the run: this second end makes the run fail.
+    published = EmptyOperator(task_id="published", doc_md=on_call.TASKS["published"])
+    record_refusal = step(
+        "record_refusal",
+        "warehouse.record_refusal",
+        trigger_rule="one_failed",
+        failed_step="{{ run.failure.step }}",
+        why="{{ run.failure.why }}",
+        **WAREHOUSE,
+    )
+
+    path = [prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items]
+    chain(*path, [recommend, evaluate], build_tables, check_tables, publish, published)
+    [*path, recommend, evaluate, build_tables, check_tables, publish] >> record_refusal

@@ -1,0 +1,137 @@
+"""`make run`: one run of `personalize_daily`, triggered over Airflow's REST API and followed to its end."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from qianmian.airflow_home import ADMIN
+from qianmian.local_airflow import DAG_ID, LocalAirflow
+from qianmian.settings import ROOT, Settings
+from qianmian.step import StepError
+
+log = logging.getLogger("qianmian")
+
+POLL_S = 1.0
+LOG_LINES = 15
+_ENDED = ("success", "failed")
+_MARKS = {"running": "▶", "success": "✓", "failed": "✗", "up_for_retry": "↻"}  # states worth a line
+
+
+def check_request(settings: Settings, source: str, as_of: str) -> str:
+    """Check what is asked before anything starts, and return the source as every process will find it.
+
+    Raises:
+        StepError: the day is no day, the data are missing or not named.
+
+    """
+    if as_of:
+        try:
+            date.fromisoformat(as_of)
+        except ValueError:
+            raise StepError(f"AS_OF={as_of} is not a day.", "Write it like AS_OF=2011-11-30.") from None
+    chosen = source or settings.source
+    if settings.adapter == "simulated" or chosen.startswith("s3://"):
+        return chosen
+    if not chosen:
+        raise StepError(
+            f"The shop {settings.shop} has no data: no source is named.",
+            f"Give a folder or s3://bucket/prefix: `make run SHOP={settings.shop} DATA=...`, or set source in "
+            f"qianmian.toml, [shops.{settings.shop}].",
+        )
+    folder = Path(chosen).expanduser()
+    if not folder.exists():
+        raise StepError(
+            f"The data folder {folder} does not exist.",
+            f"Check DATA (it is looked for from {Path.cwd()}).",
+        )
+    return str(folder.resolve())
+
+
+def run_daily(airflow: LocalAirflow, conf: dict[str, Any]) -> bool:
+    """Trigger a run, tell of each task's start and end, and return whether the run published.
+
+    Raises:
+        StepError: the DAG is paused, so that the run would wait for ever, or Airflow refuses the parameters.
+
+    """
+    dag = airflow.api.dag(DAG_ID) or {}
+    if dag.get("is_paused"):
+        raise StepError(
+            f"{DAG_ID} is paused in Airflow: a run would not start.",
+            f"Switch it on at {airflow.home.url}/dags/{DAG_ID} (user {ADMIN}, password {airflow.home.password}).",
+        )
+    for run_id in airflow.api.active_runs(DAG_ID):
+        log.info("the run %s is under way: this one waits for its end", run_id)
+    run_id = airflow.api.trigger(DAG_ID, conf)
+    url = f"{airflow.home.url}/dags/{DAG_ID}/runs/{run_id}"
+    print(f"\n{DAG_ID} · {run_id}\n{url}\n", flush=True)
+    started = time.monotonic()
+    state = _follow(airflow, run_id)
+    print(f"\nrun {state} after {time.monotonic() - started:.0f} s", flush=True)
+    if state != "success":
+        _explain_failure(airflow, run_id)
+    return state == "success"
+
+
+def show_result(airflow: LocalAirflow, settings: Settings) -> None:
+    """Print a portrait with its recommendations, and where everything is."""
+    subprocess.run(
+        [sys.executable, "-m", "warehouse.show", "--warehouse", str(settings.warehouse)], cwd=ROOT, check=False
+    )
+    print(f"\nWarehouse   {settings.warehouse}")
+    print("\n".join(addresses(airflow)), flush=True)
+
+
+def addresses(airflow: LocalAirflow) -> list[str]:
+    """Return where the UI is, how to log in and how to stop."""
+    return [
+        f"Airflow     {airflow.home.url}   user {ADMIN}   password {airflow.home.password}",
+        "Stop        make stop",
+    ]
+
+
+def _follow(airflow: LocalAirflow, run_id: str) -> str:
+    """Print a line at each change of a task's state until the run has ended; return its state."""
+    told: dict[str, tuple[str | None, int]] = {}
+    while True:
+        state = str(airflow.api.run(DAG_ID, run_id)["state"])
+        for task in sorted(airflow.api.tasks(DAG_ID, run_id), key=_moment):
+            news = (task["state"], task["try_number"])
+            if told.get(task["task_id"]) != news and task["state"] in _MARKS:
+                told[task["task_id"]] = news
+                print(_progress_line(task), flush=True)
+        if state in _ENDED:
+            return state
+        if not airflow.is_up():
+            raise StepError("Airflow stopped during the run.", "Run it again; `make logs` shows what happened.")
+        time.sleep(POLL_S)
+
+
+def _moment(task: dict[str, Any]) -> tuple[str, str]:
+    return (task["end_date"] or task["start_date"] or "", task["task_id"])
+
+
+def _progress_line(task: dict[str, Any]) -> str:
+    state = task["state"]
+    seconds = f"{task['duration']:7.1f} s" if task["duration"] and state != "running" else " " * 9
+    attempt = f" (attempt {task['try_number']})" if task["try_number"] > 1 else ""
+    return f"  {_MARKS[state]} {task['task_id']:<18} {state.replace('_', ' '):<14}{seconds}{attempt}".rstrip()
+
+
+def _explain_failure(airflow: LocalAirflow, run_id: str) -> None:
+    """Print the first failed task's last lines: they say what happened and what to do."""
+    failed = [t for t in airflow.api.tasks(DAG_ID, run_id) if t["state"] == "failed"]
+    for task in sorted(failed, key=_moment)[:1]:
+        lines = airflow.api.log(DAG_ID, run_id, task["task_id"], task["try_number"])
+        marks = [i for i, line in enumerate(lines) if line.startswith("ERROR in ")]
+        lines = lines[marks[-1] :] if marks else lines[-LOG_LINES:]
+        where = airflow.home.task_logs / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
+        print(f"\nThe task {task['task_id']} failed:\n\n  " + "\n  ".join(lines))
+        print(f"\nIts whole log: {where}/attempt={task['try_number']}.log")
+    print("The tables that were published before stay in place.\n" + "\n".join(addresses(airflow)), flush=True)
