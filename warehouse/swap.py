@@ -1,0 +1,98 @@
+"""The swap: a new warehouse is built beside the one in place and takes its name in one rename.
+
+A rename is what makes it atomic: whoever opens the name gets the old file or the new one, and whoever has the old
+one open keeps it. Nothing here can leave a reader without a file: a publisher that dies leaves, at most, a hidden
+file beside the warehouse, which the next one removes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qianmian.step import StepError
+from warehouse.projection import build_warehouse, count_all
+from warehouse.runs import PipelineRun
+
+LOCK_PATIENCE_S = 600.0
+
+log = logging.getLogger("qianmian")
+
+
+@contextmanager
+def only_publisher(warehouse: Path, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+    """Hold the lock on a warehouse; the system frees it when the holder dies.
+
+    Raises:
+        StepError: another publisher held it for `patience_s` seconds.
+
+    """
+    warehouse.parent.mkdir(parents=True, exist_ok=True)
+    with warehouse.with_name(f".{warehouse.name}.lock").open("a") as lock:
+        waiting_since = time.monotonic()
+        told = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() - waiting_since > patience_s:
+                    raise StepError(
+                        f"Another publisher has held {warehouse} for {patience_s:.0f} seconds.",
+                        "Let it end, or stop it, then run this step again.",
+                    ) from None
+                if not told:
+                    log.info("another publisher is at work on %s: waiting for it", warehouse)
+                    told = True
+                time.sleep(0.1)
+        _remove_left_overs(warehouse)
+        yield
+
+
+def _remove_left_overs(warehouse: Path) -> None:
+    """Delete what killed publishers left. Whoever holds the lock knows that none of it is in use."""
+    for path in warehouse.parent.glob(f".{glob.escape(warehouse.name)}.*.tmp*"):
+        log.info("left over by a publisher that was killed, removed: %s", path.name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def swap_in(warehouse: Path, lake: Path, runs: list[PipelineRun]) -> dict[str, int]:
+    """Build a warehouse with these runs, check it through a fresh read-only connection, and put it in place.
+
+    Call it under `only_publisher`.
+
+    Returns:
+        The rows of each table and view.
+
+    Raises:
+        StepError: the latest run's history is gone from the lake.
+
+    """
+    aside = warehouse.with_name(f".{warehouse.name}.{os.getpid()}.tmp")
+    rows = build_warehouse(aside, lake, runs)
+    if (seen := count_all(aside)) != rows:
+        raise RuntimeError(f"the new warehouse reads back as {seen}, but {rows} rows were written")
+    _sync(aside)
+    # A program that has the old file open for writing leaves its log here; it does not belong to the new file.
+    warehouse.with_name(f"{warehouse.name}.wal").unlink(missing_ok=True)
+    os.replace(aside, warehouse)
+    _sync(warehouse.parent)
+    return rows
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
