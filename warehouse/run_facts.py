@@ -15,7 +15,7 @@ import duckdb
 from expectations.tables import FEEDS, clean_dir
 from warehouse.history import read_parquet
 
-_DAY = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(\d\d)\2(\d\d)(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def _manifest(lake: Path, table: str) -> dict[str, Any]:
 
 
 def _arrived_on(path: str) -> str:
-    """Return the day in a landed file's path; a file without one counts as always known."""
-    day = _DAY.search(path)
-    return "-".join(day.groups()) if day else ""
+    """Return the last day in a landed file's path; a file without one counts as always known."""
+    days = [f"{year}-{month}-{day}" for year, _, month, day in _DAY.findall(path)]
+    return days[-1] if days else ""
 
 
 def _last_event_at(lake: Path, as_of: str) -> datetime | None:

@@ -11,8 +11,14 @@ from typing import Any
 
 import duckdb
 import pytest
-from candidate_tables import GENERATED_AT, candidate_tables, check_result, write_candidates, write_check_results
 
+from tests.candidate_tables import (
+    GENERATED_AT,
+    candidate_tables,
+    check_result,
+    write_candidates,
+    write_check_results,
+)
 from warehouse.publish import publish
 
 Query = Callable[[str], list[tuple[Any, ...]]]

@@ -8,10 +8,16 @@ from typing import Any
 
 import duckdb
 import pytest
-from candidate_tables import GENERATED_AT, candidate_tables, check_result, write_candidates, write_check_results
 
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, history_dir
 from qianmian.step import StepError
+from tests.candidate_tables import (
+    GENERATED_AT,
+    candidate_tables,
+    check_result,
+    write_candidates,
+    write_check_results,
+)
 from warehouse.publish import publish
 from warehouse.runs import recorded_runs
 

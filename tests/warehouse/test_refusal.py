@@ -7,9 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from candidate_tables import GENERATED_AT, check_result, write_check_results
-
 from expectations.tables import PUBLISHED, clean_dir
+from tests.candidate_tables import GENERATED_AT, check_result, write_check_results
 from warehouse.rebuild import rebuild
 from warehouse.record_refusal import main, record_refusal
 
