@@ -1,0 +1,114 @@
+"""Print one user's portrait and top ten recommendations with their reasons, from the warehouse in place.
+
+Without --user it takes the user with the most evidence behind the portrait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from expectations.tables import PUBLISHED
+from qianmian.step import EXIT_BAD_INPUT, StepError
+from warehouse.text_table import Cell, display_width, padded, text_table
+
+WIDTH = 100
+TOP = 10
+_WINDOW = re.compile(r"(.+)_(7|30|90|365)d")
+_WINDOWS = "7/30/90/365 days"
+#: What every row carries, said once in the heading.
+_NOT_SHOWN = ("user_id", "as_of_date", "run_id", "model_version", "generated_at")
+
+
+def show(warehouse: Path, user_id: str | None = None, lang: str = "en") -> str:
+    """Return a portrait and a top ten as plain text, at most 100 columns wide.
+
+    Args:
+        warehouse: the DuckDB file.
+        user_id: a pseudonym; without one, the user with the most orders among those with the most evidence.
+        lang: language of the reasons, en or zh.
+
+    Raises:
+        StepError: there is no warehouse, nothing is published, or it does not know the user.
+
+    """
+    if not warehouse.exists():
+        raise StepError(f"{warehouse} is not there.", "Publish a run first: make run.")
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        portraits = connection.table("user_portraits")
+        chosen = portraits.filter(duckdb.ColumnExpression("user_id") == user_id) if user_id else portraits
+        rows = chosen.order("is_cold_start, confidence desc, orders_365d desc, user_id").limit(1).fetchall()
+        if not rows:
+            who = f"no user {user_id}" if user_id else "no portrait yet"
+            raise StepError(f"{warehouse} has {who}.", "Give a pseudonym from user_portraits, or publish a run.")
+        portrait = dict(zip(PUBLISHED["user_portraits"].column_names, rows[0], strict=True))
+        reason = "reason_text_zh" if lang == "zh" else "reason_text"
+        items = (
+            connection.table("home_recommendations")
+            .filter(duckdb.ColumnExpression("user_id") == portrait["user_id"])
+            .filter(f"surface = 'home' and rank <= {TOP}")
+            .order("rank")
+            .project(f"rank, item_id, probability, candidate_source, {reason}")
+            .fetchall()
+        )
+    lines = [f"User {portrait['user_id']} as of {portrait['as_of_date']} (run {portrait['run_id']})", ""]
+    lines += _portrait_lines(portrait)
+    lines += ["", f"Top {len(items)} for the home page"]
+    lines += text_table(("#", "item", "chance", "source", "why"), [_item_cells(row) for row in items], WIDTH)
+    return "\n".join(lines)
+
+
+def _portrait_lines(portrait: dict[str, Any]) -> list[str]:
+    """Lay the portrait out in two columns; the four windows of a figure share one line."""
+    facts: dict[str, str] = {}
+    for name, value in portrait.items():
+        window = _WINDOW.fullmatch(name)
+        label = f"{window[1]} {_WINDOWS}" if window else name
+        if name not in _NOT_SHOWN and value is not None:
+            said = _in_words(value)
+            facts[label] = f"{facts[label]} / {said}" if label in facts else said
+    cells = [padded(label.replace("_", " "), 30) + said for label, said in facts.items()]
+    half = (len(cells) + 1) // 2
+    left, right = cells[:half], [*cells[half:], ""]
+    wide = max(display_width(cell) for cell in left) + 4
+    beside = wide + max(display_width(cell) for cell in right) <= WIDTH
+    if not beside:
+        return cells
+    return [f"{padded(a, wide)}{b}".rstrip() for a, b in zip(left, right, strict=False)]
+
+
+def _item_cells(row: tuple[Any, ...]) -> tuple[Cell, ...]:
+    rank, item_id, probability, source, reason = row
+    return rank, item_id, f"{probability:.2%}", source, reason
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--warehouse", type=Path, required=True, help="the DuckDB file that BI opens")
+    parser.add_argument("--user", help="pseudonym of the user to show")
+    parser.add_argument("--lang", choices=("en", "zh"), default="en", help="language of the reasons")
+    args = parser.parse_args(argv)
+    try:
+        print(show(args.warehouse, args.user, args.lang))
+    except StepError as error:
+        print(f"ERROR: {error.what}\nWHAT TO DO: {error.remedy}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()
