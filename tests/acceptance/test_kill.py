@@ -1,0 +1,102 @@
+"""SIGKILL in each stage: the next run succeeds, and a reader polling throughout never sees a broken set.
+
+QIANMIAN_KILL_ROUNDS sets how often each stage is killed (1; the release check takes 10).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import NEXT_DAY, ROOT, STEPS, THIRD_DAY, Shop
+from tests.acceptance.reader import look
+from tests.acceptance.tables import differences
+
+ROUNDS = int(os.environ.get("QIANMIAN_KILL_ROUNDS", "1"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, dict[str, float]]:
+    """A copy of the shop that runs the later days in peace, with the seconds that each step took."""
+    calm = Shop(tmp_path_factory.mktemp("calm"))
+    shutil.copytree(shop.home, calm.home, dirs_exist_ok=True)
+    seconds: dict[str, float] = {}
+    for day, run_id in ((NEXT_DAY, "calm-next"), (THIRD_DAY, "calm-third")):
+        for step in STEPS:
+            started = time.monotonic()
+            done = calm.run_step(step, day, run_id)
+            seconds[step] = time.monotonic() - started
+            assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
+    return calm, seconds
+
+
+@pytest.fixture
+def disturbed(shop: Shop, tmp_path: Path) -> Shop:
+    """Another copy, in which steps will be killed."""
+    copy = Shop(tmp_path / "home")
+    shutil.copytree(shop.home, copy.home)
+    copy.run_day(NEXT_DAY, "disturbed-next")
+    return copy
+
+
+@pytest.fixture
+def polled(disturbed: Shop, tmp_path: Path) -> Iterator[Path]:
+    """A reader in a process of its own, polling until the test has ended; yields where it leaves its result."""
+    result, stop = tmp_path / "reader.json", tmp_path / "stop"
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "tests.acceptance.reader", disturbed.warehouse, result, stop], cwd=ROOT
+    )
+    try:
+        yield result
+    finally:
+        stop.touch()
+        reader.wait(timeout=60)
+
+
+def kill_after(shop: Shop, step: str, run_id: str, seconds: float) -> bool:
+    """Start a step, kill it and all its children after a while; return whether it was still at work."""
+    argv, environ = shop.command(step, THIRD_DAY, run_id)
+    process = subprocess.Popen(
+        argv, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    )
+    time.sleep(seconds)
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return alive
+
+
+def test_killed_anywhere_the_next_run_succeeds(
+    undisturbed: tuple[Shop, dict[str, float]], disturbed: Shop, polled: Path
+) -> None:
+    calm, seconds = undisturbed
+    moments = random.Random(20260922)
+    killed = 0
+    for round_number in range(ROUNDS):
+        for i, step in enumerate(STEPS):
+            # As in a run: what comes before has passed, this one is killed, what comes after never starts.
+            killed += kill_after(disturbed, step, f"killed-{round_number}-{i}", moments.random() * seconds[step])
+            assert look(disturbed.warehouse) is None
+            done = disturbed.run_step(step, THIRD_DAY, "mended")
+            assert done.returncode == 0, f"{step} after a kill: {done.stderr[-3000:]}"
+    assert killed >= ROUNDS * len(STEPS) * 2 / 3, "the kills came too late to mean anything"
+    assert differences(calm.lake, THIRD_DAY, "calm-third", disturbed.lake, "mended") == {}
+
+    (polled.parent / "stop").touch()
+    deadline = time.monotonic() + 60
+    while not polled.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    seen = json.loads(polled.read_text())
+    assert seen["looks"] > 50
+    assert seen["wrong"] == []
