@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from qianmian import settings
 from qianmian.local_airflow import LocalAirflow
-from qianmian.run_daily import addresses, check_request, run_daily, show_result
+from qianmian.run_daily import addresses, check_request, end_interrupted_runs, run_daily, show_result
 from qianmian.step import EXIT_BAD_INPUT, StepError
 
 
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     shop = settings.load(args.shop)
     source = check_request(shop, args.data, args.as_of)
     airflow = LocalAirflow(shop)
-    airflow.up()
+    if airflow.up():
+        end_interrupted_runs(airflow)
     conf = {
         "shop": shop.shop,
         "as_of": args.as_of or None,
@@ -53,7 +54,9 @@ def up(args: argparse.Namespace) -> int:
     shop = settings.load_daily()
     airflow = LocalAirflow(shop)
     airflow.up(shop.schedule)
-    print(f"Airflow is up; the shop {shop.shop} runs by the schedule {shop.schedule!r} (UTC).")
+    print(
+        f"Airflow is up; the shop {shop.shop} runs by the schedule {shop.schedule!r} (UTC), a missed day at once."
+    )
     print("\n".join(addresses(airflow)))
     return 0
 

@@ -74,8 +74,8 @@ class AirflowHome:
                 "load_examples": "False",
                 # A paused DAG would not run when triggered either: whether it has a schedule says the DAG.
                 "dags_are_paused_at_creation": "False",
-                # Two branches of the DAG at once, and a refusal recorded while the other one still runs.
-                "parallelism": "3",
+                # Processes that wait for tasks. The DAG needs three at once, and one may still clean up.
+                "parallelism": "4",
                 "fernet_key": self._secrets["fernet_key"],
                 "simple_auth_manager_users": f"{ADMIN}:admin",
                 "simple_auth_manager_passwords_file": str(self.folder / "passwords.json"),
@@ -100,6 +100,8 @@ class AirflowHome:
                 # A killed machine's run goes on when its tasks have been silent this long (default 300 s).
                 "task_instance_heartbeat_timeout": "60",
             },
+            # A task's keeper may notice its end only at its next heartbeat, and be occupied until then.
+            "workers": {"min_heartbeat_interval": "1"},
             "dag_processor": {
                 # The files change when somebody edits them: parsing less often leaves the cores to the steps.
                 "min_file_process_interval": "60",

@@ -54,8 +54,8 @@ class LocalAirflow:
         """Tell whether all parts run."""
         return bool(self.home.postgres.pid()) and all(p.leader() for p in self.processes.values())
 
-    def up(self, schedule: str | None = None) -> None:
-        """Bring everything up that is not, and wait until the DAG can be triggered.
+    def up(self, schedule: str | None = None) -> bool:
+        """Bring everything up that is not, wait until the DAG can be triggered, and tell if Airflow was down.
 
         `schedule` is what the DAG runs by: cron, empty for runs by hand alone, None to leave it as it is. Where
         Airflow is up with other settings in the environment, its scheduler and dag-processor are started again.
@@ -70,7 +70,8 @@ class LocalAirflow:
             environ = {**os.environ, "QIANMIAN_SCHEDULE": schedule}
             self._check_disk()
             started = time.monotonic()
-            if not self.is_up():
+            was_down = not self.is_up()
+            if was_down:
                 self._start_all(environ)
             elif self._outdated(environ):
                 self._refuse_while_running()
@@ -79,7 +80,7 @@ class LocalAirflow:
                     self._start(name, environ)
             else:
                 self._wait_for_dag()
-                return
+                return False
             self._wait_until_healthy()
             self._wait_for_dag()
             log.info("Airflow is up after %.0f s: %s", time.monotonic() - started, self.home.url)

@@ -53,6 +53,13 @@ def check_request(settings: Settings, source: str, as_of: str) -> str:
     return str(folder.resolve())
 
 
+def end_interrupted_runs(airflow: LocalAirflow) -> None:
+    """Mark as failed what was under way when Airflow stopped: a new run would wait until it has ended."""
+    for run_id in airflow.api.active_runs(DAG_ID):
+        log.info("the run %s was interrupted when Airflow stopped: it is marked as failed", run_id)
+        airflow.api.fail_run(DAG_ID, run_id)
+
+
 def run_daily(airflow: LocalAirflow, conf: dict[str, Any]) -> bool:
     """Trigger a run, tell of each task's start and end, and return whether the run published.
 

@@ -1,0 +1,82 @@
+# Qianmian's commands. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# What `make run` works for; empty means: as qianmian.toml says.
+SHOP         ?= simulated
+DATA         ?=
+AS_OF        ?=
+FULL_REFRESH ?=
+export SHOP DATA AS_OF
+
+.DEFAULT_GOAL := help
+.PHONY: help run up stop status logs test check format install install-dev chromium clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run SHOP=online_retail DATA=folder AS_OF=2011-11-30 [FULL_REFRESH=1]"
+	@echo "  Everything that is written lies under var/ (QIANMIAN_HOME=folder: elsewhere)."
+
+run: $(VENV)/.installed ## Run the daily job once (SHOP, DATA, AS_OF, FULL_REFRESH) and show what it published
+	@$(BIN)/python -m qianmian run --shop "$$SHOP" --data "$$DATA" --as-of "$$AS_OF" $(if $(FULL_REFRESH),--full-refresh)
+
+up: $(VENV)/.installed ## Leave Airflow running on its daily schedule
+	@$(BIN)/python -m qianmian up
+
+stop: $(VENV)/.installed ## Stop Airflow, its PostgreSQL and whatever they run
+	@$(BIN)/python -m qianmian stop
+
+status: $(VENV)/.installed ## Show what runs, its memory, and where the UI is
+	@$(BIN)/python -m qianmian status || true
+
+logs: $(VENV)/.installed ## Show the last lines of Airflow's logs
+	@$(BIN)/python -m qianmian logs
+
+test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
+	@$(BIN)/pytest
+
+check: $(VENV)/.installed-dev ## Linter, formatter, types, SQL linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy dags
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+format: $(VENV)/.installed-dev ## Format the sources
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+install: $(VENV)/.installed ## Build the environment (every command does so when it has to)
+
+install-dev: $(VENV)/.installed-dev
+
+clean: ## Stop Airflow; remove the environment and caches (never what was written under var/)
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m qianmian stop
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache test-artifacts
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "ERROR: $(PYTHON) is not there. WHAT TO DO: install Python 3.11 or newer, or name one: make run PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ERROR: $$($(PYTHON) --version) is too old. WHAT TO DO: name a Python 3.11 or newer: make run PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "ERROR: no virtual environment can be made. WHAT TO DO: on Debian and Ubuntu, install the package python3-venv"; rm -rf $(VENV); exit 2; }
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) (first time: 2 to 4 minutes)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV), with the tools for tests (first time: 2 to 4 minutes)"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# Debian's package; where it cannot be had, the UI test skips and says so.
+chromium:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the UI test"; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium; } >/dev/null 2>&1 \
+		|| echo "Chromium could not be installed: the UI test will be skipped"; \
+	fi

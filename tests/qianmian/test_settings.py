@@ -1,0 +1,81 @@
+"""Settings: one place, unknown names refused, the environment on top."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qianmian import settings
+from qianmian.step import StepError
+
+DEFAULTS = settings.SETTINGS_FILE.read_text()
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "qianmian.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_shop_has_its_section_over_the_defaults() -> None:
+    shop = settings.load("online_retail", {})
+    assert (shop.adapter, shop.default_as_of, shop.currency) == ("online_retail", "2011-11-30", "GBP")
+    assert shop.lake == settings.ROOT / "var" / "online_retail" / "lake"
+
+
+def test_a_shop_without_a_section_has_the_defaults() -> None:
+    shop = settings.load("my_shop", {})
+    assert (shop.adapter, shop.default_as_of) == ("feeds", "")
+
+
+def test_the_environment_is_above_the_file_and_keeps_the_type(tmp_path: Path) -> None:
+    environ = {"QIANMIAN_SIMULATED_USERS": "5", "QIANMIAN_CURRENCY": "EUR", "QIANMIAN_HOME": str(tmp_path)}
+    shop = settings.load("online_retail", environ)
+    assert (shop.simulated_users, shop.currency, shop.warehouse) == (
+        5,
+        "EUR",
+        tmp_path / "online_retail" / "warehouse.duckdb",
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ('[shops.mine]\nadaptor = "feeds"\n', "adaptor in [shops.mine]"),
+        ("[default]\n", "[default] (a section)"),
+        ('[shops.mine]\nsimulated_users = "many"\n', "simulated_users"),
+    ],
+)
+def test_a_wrong_name_or_type_is_refused_by_name(tmp_path: Path, more: str, named: str) -> None:
+    with pytest.raises(StepError) as refused:
+        settings.load("mine", {}, written(tmp_path, DEFAULTS + more))
+    assert named in refused.value.what
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", "", "a/b"])
+def test_a_shop_cannot_be_named_like_a_path(name: str) -> None:
+    with pytest.raises(StepError):
+        settings.load(name, {})
+
+
+def test_the_day_of_a_run_is_the_default_by_hand_and_yesterday_on_schedule() -> None:
+    moment = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+    assert settings.load("simulated", {}).as_of(moment, scheduled=False) == "2026-10-31"
+    assert settings.load("simulated", {}).as_of(moment, scheduled=True) == "2026-02-28"
+    assert settings.load("my_shop", {}).as_of(moment, scheduled=False) == "2026-02-28"
+
+
+def test_the_config_hash_follows_what_shapes_the_tables_and_nothing_else() -> None:
+    base = settings.load("simulated", {}).config_hash("")
+    elsewhere = {"QIANMIAN_HOME": "/elsewhere", "QIANMIAN_SPARK_MASTER": "local[8]", "QIANMIAN_SCHEDULE": ""}
+    assert settings.load("simulated", elsewhere).config_hash("") == base
+    assert settings.load("simulated", {"QIANMIAN_SIMULATED_SEED": "8"}).config_hash("") != base
+    assert settings.load("simulated", {}).config_hash("s3://other") != base
+
+
+def test_the_daily_shop_is_loaded_with_its_own_section(tmp_path: Path) -> None:
+    text = DEFAULTS.replace('daily_shop = "simulated"', 'daily_shop = "online_retail"')
+    assert settings.load_daily({}, written(tmp_path, text)).currency == "GBP"
+    assert settings.shop_names() == ["simulated", "online_retail"]
