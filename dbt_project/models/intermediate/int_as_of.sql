@@ -1,0 +1,1 @@
+select {{ as_of_date() }} as as_of_date

@@ -1,0 +1,7 @@
+{# One row per key: returns the keys that stand twice. #}
+{% test unique_key(model, columns) %}
+    select {{ columns | join(', ') }}
+    from {{ model }}
+    group by {{ columns | join(', ') }}
+    having count(*) > 1
+{% endtest %}

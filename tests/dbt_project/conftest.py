@@ -1,0 +1,133 @@
+"""A small lake, written as the cleaning step writes one, and dbt run on it as a run of the pipeline does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from expectations.tables import CLEAN, OUTPUTS, Column, Table, clean_dir, features_db, outputs_dir
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+GENERATED_AT = "2026-01-01 02:00:00"
+
+_ARROW = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+    "boolean": pa.bool_(),
+    "integer": pa.int64(),
+    "double": pa.float64(),
+}
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    if column.type.startswith("decimal"):
+        precision, scale = column.type.removeprefix("decimal(").removesuffix(")").split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return _ARROW[column.type]
+
+
+def arrow_table(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as an Arrow table of the table's columns; what a row does not name is null."""
+    schema = pa.schema([(column.name, _arrow_type(column)) for column in table.columns])
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    assert not unknown, f"{table.name} has no {unknown}"
+    columns = {
+        f.name: pa.array([_as_python(row.get(f.name), f.type) for row in rows], f.type) for f in schema
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _as_python(value: Any, type_: pa.DataType) -> Any:
+    if isinstance(value, str) and pa.types.is_date(type_):
+        return date.fromisoformat(value)
+    if isinstance(value, str) and pa.types.is_timestamp(type_):
+        return datetime.fromisoformat(value)
+    return value
+
+
+class SmallLake:
+    """One shop's lake with clean tables written by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def put(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """Replace a clean table: one Parquet file a partition, then the manifest that names them."""
+        shape = CLEAN[table]
+        assert shape.partition is not None
+        folder = clean_dir(self.path, table)
+        partitions: dict[str, list[dict[str, Any]]] = {}
+        for number, row in enumerate(rows, start=1):
+            whole = {"source_file": f"{table}/x", "row_number": number} | row
+            whole = {name: value for name, value in whole.items() if name in shape.column_names}
+            partitions.setdefault(str(whole[shape.partition]), []).append(whole)
+        manifest: dict[str, Any] = {"table": table, "partition": shape.partition, "partitions": {}, "inputs": {}}
+        for value, part in sorted(partitions.items()):
+            version = hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()
+            name = f"commit={version[:12]}/{shape.partition}={value}/part-0.parquet"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(arrow_table(shape, part), folder / name)
+            manifest["partitions"][value] = {"files": [name], "rows": len(part), "version": version}
+        (folder / "_manifest.json").write_text(json.dumps(manifest))
+
+    def put_output(self, as_of: str, table: str, rows: list[dict[str, Any]]) -> None:
+        """Write what a model would have written for the day."""
+        shape = OUTPUTS[table]
+        with_version = Table(table, "", shape.key, (*shape.columns, Column("model_version", "string", "")))
+        outputs_dir(self.path, as_of).mkdir(parents=True, exist_ok=True)
+        pq.write_table(arrow_table(with_version, rows), outputs_dir(self.path, as_of) / f"{table}.parquet")
+
+    def dbt(self, as_of: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `dbt <arguments>` on the lake for a day; the caller looks at the return code."""
+        values = {
+            "as_of_date": as_of,
+            "run_id": "test",
+            "generated_at": GENERATED_AT,
+            "currency": "CNY",
+            "full_refresh_features": "false",
+        } | more
+        command = [
+            str(Path(sys.executable).with_name("dbt")),
+            *arguments,
+            *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--vars", json.dumps(values)),
+            *("--target-path", str(self.path / "dbt_target"), "--log-path", str(self.path / "dbt_logs")),
+        ]
+        environment = os.environ | {"QIANMIAN_LAKE": str(self.path), "NO_COLOR": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def build(self, as_of: str, tag: str = "features", *arguments: str, **more: str) -> str:
+        """Build one layer and return dbt's log; unit tests have a test of their own."""
+        done = self.dbt(
+            as_of, "build", "--select", f"tag:{tag}", "--exclude-resource-type", "unit_test", *arguments, **more
+        )
+        assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the features file; tables are named in full, e.g. features.features.item_features."""
+        with duckdb.connect(str(features_db(self.path)), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def copy(self, path: Path) -> SmallLake:
+        """The same lake in another place, with what dbt has built in it so far."""
+        shutil.copytree(self.path, path)
+        return SmallLake(path)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> SmallLake:
+    """An empty lake."""
+    return SmallLake(tmp_path / "lake")
