@@ -26,7 +26,9 @@ log = logging.getLogger("qianmian")
 def parser() -> argparse.ArgumentParser:
     """Return the step's arguments."""
     arguments = step_parser(__doc__)
-    arguments.add_argument("--adapter", choices=sorted(ADAPTERS), required=True, help="how the source becomes feeds")
+    arguments.add_argument(
+        "--adapter", choices=sorted(ADAPTERS), required=True, help="how the source becomes feeds"
+    )
     arguments.add_argument("--source", default="", help="the shop's data: a folder (online_retail: or its file)")
     arguments.add_argument("--feeds", type=Path, help="folder that the feed files are written to")
     arguments.add_argument("--truth", type=Path, help="simulated: folder for the truth, outside --feeds")

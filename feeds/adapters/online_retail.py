@@ -38,7 +38,16 @@ from qianmian.step import StepError
 log = logging.getLogger("qianmian")
 
 FILE = "online_retail.parquet"
-COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+COLUMNS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
 #: Raise it with every change to what the files hold: a folder made by another version is refused, not mixed.
 VERSION = 1
 
@@ -197,7 +206,9 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         present = set(pq.read_schema(path).names)
         missing = [column for column in COLUMNS if column not in present]
         if missing:
-            raise StepError(f"{path}: no column {', '.join(missing)}", f"the columns needed are {', '.join(COLUMNS)}")
+            raise StepError(
+                f"{path}: no column {', '.join(missing)}", f"the columns needed are {', '.join(COLUMNS)}"
+            )
         connection.execute(_LINES, {"path": str(path), "service_codes": list(SERVICE_CODES)})
     except (pa.ArrowInvalid, duckdb.Error) as error:
         raise StepError(

@@ -58,5 +58,3 @@ def _one_bot(rng: np.random.Generator, shard: Shard, bot: int, active: np.ndarra
         item=item,
         platform=np.full(actions, shard.platform[bot]),
     )
-
-

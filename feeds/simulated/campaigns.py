@@ -25,6 +25,8 @@ VISITS_FACTOR = np.array([1.8, 1.05, 1.0, 0.5])
 BUYS_FACTOR = np.array([1.5, 1.0, 1.0, 0.7])
 INTEREST = np.array([1.5, 0.3, 0.0, 0.0])
 
+KINDS = ("discount", "coupon", "new_arrivals")
+KIND_SHARES = np.array([0.45, 0.35, 0.2])
 CHANNELS = ("push", "sms", "email", "home_page")
 CONTACT_SHARE = 0.4  # of those who may be told
 NEW_ARRIVAL_DAYS = 21
@@ -66,7 +68,7 @@ class Campaign:
         return covered
 
     def row(self, item_ids: list[str]) -> dict[str, str]:
-        """Return its row of the campaigns feed; `item_ids` are those it covers, used where it covers few."""
+        """Return its row of the campaigns feed; new arrivals name `item_ids`, the others their categories."""
         name, description = self._words()
         row = {
             "campaign_id": self.campaign_id,
@@ -89,14 +91,14 @@ class Campaign:
             offers = {
                 "discount": (f"{what}限时特惠", f"{what}全场直降{percent}%，数量有限。"),
                 "coupon": (f"{what}专享券", f"领券购买{what}更优惠。"),
-                "new_arrivals": (f"{what}新品上架", f"{what}本季新品抢先看。"),
+                "new_arrivals": ("新品上架", "三周内新品，抢先看。"),
             }
         else:
             what = " & ".join(nouns)
             offers = {
                 "discount": (f"{what}: {percent}% off", f"{percent}% off every {what}, while stocks last."),
                 "coupon": (f"Coupon for {what}", f"Use your coupon on {what}."),
-                "new_arrivals": (f"{what}: new arrivals", f"Be the first to see what is new in {what}."),
+                "new_arrivals": ("New arrivals", "What came in the last three weeks."),
             }
         return offers[self.kind]
 
@@ -114,7 +116,9 @@ def campaigns_through(seed: int, users: int, last_day: int) -> tuple[Campaign, .
     for week in range(last_day // 7 + 1):
         rng = stream(seed, "campaigns", week)
         for _ in range(a_week):
-            kind = ("discount", "coupon", "new_arrivals")[pick(rng, np.array([0.45, 0.35, 0.2]), 1)[0]]
+            kind = KINDS[pick(rng, KIND_SHARES, 1)[0]]
+            if kind == "new_arrivals" and 7 * week < NEW_ARRIVAL_DAYS:
+                kind = "coupon"  # nothing has arrived yet
             starts = 7 * week + int(rng.integers(0, 7))
             covered = sorted(rng.choice(leaves, size=int(rng.integers(1, 4)), replace=False).tolist())
             made.append(
@@ -124,7 +128,7 @@ def campaigns_through(seed: int, users: int, last_day: int) -> tuple[Campaign, .
                     channel=CHANNELS[int(rng.integers(len(CHANNELS)))],
                     starts=starts,
                     ends=starts + int(rng.integers(4, 10)),
-                    leaves=tuple(covered),
+                    leaves=tuple(range(leaves)) if kind == "new_arrivals" else tuple(covered),
                     discount=round(float(rng.uniform(0.08, 0.25)), 2) if kind == "discount" else 0.0,
                     strength=float(rng.uniform(0.6, 1.4)),
                     language="zh" if rng.random() < 0.6 else "en",

@@ -167,5 +167,3 @@ class Catalogue:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-
-

@@ -35,9 +35,7 @@ def taste_match(shard: Shard, users: np.ndarray, catalogue: Catalogue, items: np
     return match
 
 
-def item_utility(
-    shard: Shard, users: np.ndarray, catalogue: Catalogue, items: np.ndarray, day: int
-) -> np.ndarray:
+def item_utility(shard: Shard, users: np.ndarray, catalogue: Catalogue, items: np.ndarray, day: int) -> np.ndarray:
     """Return what each item of a category is worth to each user on `day`, [users x items]."""
     price = catalogue.today(day).price[items]
     dearness = np.log(price / catalogue.leaf_median[items])

@@ -148,8 +148,16 @@ def _times(
 def _quantities(history: History, day: int, of_visit: np.ndarray, item: np.ndarray) -> np.ndarray:
     """Return the pieces bought where (visit, item) is a purchase, else NONE."""
     visits = history.visits(day)
-    pieces = dict(zip(zip(visits.visit.tolist(), visits.item.tolist(), strict=True), history.quantities(day).tolist(), strict=True))
-    return np.array([pieces.get(pair, NONE) for pair in zip(of_visit.tolist(), item.tolist(), strict=True)], dtype=int)
+    pieces = dict(
+        zip(
+            zip(visits.visit.tolist(), visits.item.tolist(), strict=True),
+            history.quantities(day).tolist(),
+            strict=True,
+        )
+    )
+    return np.array(
+        [pieces.get(pair, NONE) for pair in zip(of_visit.tolist(), item.tolist(), strict=True)], dtype=int
+    )
 
 
 def _queries(

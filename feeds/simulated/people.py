@@ -20,7 +20,7 @@ STAGES = ("new", "active", "fading", "gone")
 NEW_DAYS, FADING_DAYS = 14, 20
 NEVER = 10**6
 
-MEAN_VISITS_A_DAY = 0.19
+MEAN_VISITS_A_DAY = 0.175
 WEEKDAY_FACTOR = np.array([0.92, 0.9, 0.92, 0.96, 1.05, 1.15, 1.1])
 #: Consent is yes, no, or empty, which means no.
 YES, NO, EMPTY = range(3)
@@ -42,7 +42,13 @@ class Shard:
     """
 
     def __init__(
-        self, catalogue: Catalogue, users: int, index: int, last_day: int, bot_share: float, no_consent_share: float
+        self,
+        catalogue: Catalogue,
+        users: int,
+        index: int,
+        last_day: int,
+        bot_share: float,
+        no_consent_share: float,
     ) -> None:
         words, seed = vocabulary(), catalogue.seed
         self.seed, self.users, self.index, self.shards = seed, users, index, shard_count(users)

@@ -17,8 +17,8 @@ from feeds.simulated.words import LANGUAGES, vocabulary
 LONGEST_WAIT = 12
 RETURN_WAIT, REVIEW_WAIT = (2, 8), (3, LONGEST_WAIT)
 REVIEW_SHARE, RATING_SHARE = 0.2, 0.25
-RETURN_BASE, RETURN_PER_STAR = 0.03, 0.07  # chance at three stars of contentment, and more for each star less
-QUALITY_STARS, TASTE_STARS, LUCK_STARS = 0.55, 1.1, 0.55
+RETURN_BASE, RETURN_PER_STAR = 0.03, 0.1  # chance of a return, and more for each star below three
+QUALITY_STARS, TASTE_STARS, LUCK_STARS = 0.6, 1.1, 0.9
 
 
 @dataclass(frozen=True)

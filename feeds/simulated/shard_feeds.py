@@ -155,7 +155,8 @@ class ShardFeeds:
         users = self.shard.changed(day).tolist()
         sound = [self.shard.row(user, day) for user in users]
         kinds = [
-            "missing_consent" if self.shard.personalization[user] == EMPTY and not row["has_personalization_consent"]
+            "missing_consent"
+            if self.shard.personalization[user] == EMPTY and not row["has_personalization_consent"]
             else ""
             for user, row in zip(users, sound, strict=True)
         ]

@@ -1,11 +1,11 @@
 """What is true of the shop, as tables for people and benchmarks: written beside the feeds, never among them.
 
-    shop.json                       seed, users, rates: everything else follows from them
-    users/<day>[-<shard>].parquet   who registered that day (on the opening day: all founders), with tastes
-    items/<day>.parquet             which items came that day, with their place in taste space
-    campaigns/<day>.parquet         which campaigns were announced that day, and their true effect by response
-    purchases/<day>[-<shard>].parquet      what was bought, and why (REASONS)
-    planted_dirt/<day>[-<shard>].parquet   every bad row: feed, file, row number, kind, key
+shop.json                       seed, users, rates: everything else follows from them
+users/<day>[-<shard>].parquet   who registered that day (on the opening day: all founders), with tastes
+items/<day>.parquet             which items came that day, with their place in taste space
+campaigns/<day>.parquet         which campaigns were announced that day, and their true effect by response
+purchases/<day>[-<shard>].parquet      what was bought, and why (REASONS)
+planted_dirt/<day>[-<shard>].parquet   every bad row: feed, file, row number, kind, key
 """
 
 from __future__ import annotations
@@ -149,5 +149,3 @@ def purchase_rows(history: History, day: int) -> list[dict[str, Any]]:
 
 def _day_or_none(number: np.integer[Any]) -> Any:
     return None if number >= NEVER else day_of(int(number))
-
-
