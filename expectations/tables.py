@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+_DUCKDB_TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMP", "integer": "BIGINT"}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: `required` means the feed must bring the column, or that a table's value is never null."""
@@ -22,6 +25,11 @@ class Column:
     type: str
     description: str
     required: bool = False
+
+    @property
+    def duckdb_type(self) -> str:
+        """The type in DuckDB's words. Timestamps are UTC by contract and stored without a zone."""
+        return _DUCKDB_TYPES.get(self.type) or self.type.upper()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from expectations.tables import PUBLISHED, Table, features_db, outputs_dir
 from qianmian.step import StepError
 from warehouse.history import read_parquet
-from warehouse.types import count_rows, sql_text
+from warehouse.relations import count_rows, sql_text
 
 #: A set without rows in one of these tells a reader nothing; the others may be empty in a young shop.
 NEVER_EMPTY = ("user_portraits", "home_recommendations", "hot_items", "data_quality_results")

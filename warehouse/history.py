@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 
 from expectations.tables import PUBLISHED, REFUSED_CHECKS, Table, history_dir, run_dir
+from warehouse.relations import typed
 from warehouse.runs import REFUSED, PipelineRun, standing_runs
-from warehouse.types import typed
 
 log = logging.getLogger("qianmian")
 

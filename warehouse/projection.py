@@ -11,8 +11,8 @@ import duckdb
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from qianmian.step import StepError
 from warehouse.history import history_file, read_parquet
+from warehouse.relations import count_rows, sql_text, typed
 from warehouse.runs import REFUSED, PipelineRun, latest_run, standing_runs
-from warehouse.types import count_rows, duckdb_type, sql_text, typed
 
 log = logging.getLogger("qianmian")
 
@@ -87,7 +87,7 @@ def _create(
     over each, which costs more than the table does and helps no reader of whole columns.
     """
     definitions = [
-        f"{c.name} {duckdb_type(c.type)}{' not null' if c.required and c.name not in nullable else ''}"
+        f"{c.name} {c.duckdb_type}{' not null' if c.required and c.name not in nullable else ''}"
         for c in table.columns
     ]
     if primary_key:

@@ -20,11 +20,11 @@ from expectations.tables import PUBLISHED
 from qianmian.step import run_step, step_parser
 from warehouse.candidates import RESULTS, candidates
 from warehouse.history import history_file, prune_history, write_history
+from warehouse.relations import count_rows
 from warehouse.run_facts import run_facts
 from warehouse.runs import PUBLISHED as STATUS_PUBLISHED
 from warehouse.runs import PipelineRun, known_runs, latest_run, record, report_text, with_run
 from warehouse.swap import only_publisher, swap_in
-from warehouse.types import count_rows
 
 log = logging.getLogger("qianmian")
 

@@ -20,6 +20,7 @@ from qianmian.step import run_step
 from warehouse.candidates import read_results, results_file
 from warehouse.history import history_file, prune_history, write_history
 from warehouse.publish import warehouse_parser
+from warehouse.relations import count_rows
 from warehouse.run_facts import RunFacts, run_facts
 from warehouse.runs import (
     PUBLISHED,
@@ -34,7 +35,6 @@ from warehouse.runs import (
     with_run,
 )
 from warehouse.swap import only_publisher, swap_in
-from warehouse.types import count_rows
 
 WHY_LENGTH = 2000
 

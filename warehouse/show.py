@@ -73,7 +73,7 @@ def _portrait_lines(portrait: dict[str, Any]) -> list[str]:
         if name not in _NOT_SHOWN and value is not None:
             said = _in_words(value)
             facts[label] = f"{facts[label]} / {said}" if label in facts else said
-    cells = [padded(label.replace("_", " "), 30) + said for label, said in facts.items()]
+    cells = [padded(label.replace("_", " "), 32) + said for label, said in facts.items()]
     half = (len(cells) + 1) // 2
     left, right = cells[:half], [*cells[half:], ""]
     wide = max(display_width(cell) for cell in left) + 4

@@ -1,25 +1,10 @@
-"""The types of `expectations/tables.py` in DuckDB's words."""
+"""Rows as DuckDB relations: typed as the contract says, counted."""
 
 from __future__ import annotations
 
 import duckdb
 
 from expectations.tables import Table
-
-# A timestamp is UTC by contract and stored without a zone: readers see the same figures whatever their own zone.
-_DUCKDB_TYPES = {
-    "string": "VARCHAR",
-    "timestamp": "TIMESTAMP",
-    "date": "DATE",
-    "boolean": "BOOLEAN",
-    "integer": "BIGINT",
-    "double": "DOUBLE",
-}
-
-
-def duckdb_type(type_: str) -> str:
-    """Return the DuckDB type of one of the contract's types, e.g. `integer` → `BIGINT`."""
-    return _DUCKDB_TYPES.get(type_) or type_.upper()
 
 
 def sql_text(text: str) -> str:
@@ -34,7 +19,7 @@ def typed(rows: duckdb.DuckDBPyRelation, table: Table) -> duckdb.DuckDBPyRelatio
     """
     return rows.project(
         ", ".join(
-            f"cast({c.name if c.name in rows.columns else 'null'} as {duckdb_type(c.type)}) as {c.name}"
+            f"cast({c.name if c.name in rows.columns else 'null'} as {c.duckdb_type}) as {c.name}"
             for c in table.columns
         )
     )
