@@ -106,7 +106,7 @@ with DAG(
     params=PARAMS,
     tags=["daily", "publishes"],
     default_args={"owner": "data-platform", "retries": 1, "retry_delay": timedelta(seconds=10)},
-):
+) as dag:
     prepare = step(
         "prepare",
         "feeds.prepare",

@@ -84,6 +84,7 @@ class LocalAirflow:
             self._wait_until_healthy()
             self._wait_for_dag()
             log.info("Airflow is up after %.0f s: %s", time.monotonic() - started, self.home.url)
+            return was_down
 
     def stop(self) -> bool:
         """Stop all parts with everything they started. Tell whether anything ran."""

@@ -50,7 +50,7 @@ class Postgres:
         install = _wheel_folder()
         if self.owner and not (self._reachable(folder) and self._reachable(install)):
             name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-            folder = _own_folder(Path("/var/tmp") / f"qianmian-{name}")  # noqa: S108 - checked to be ours
+            folder = Path("/var/tmp") / f"qianmian-{name}"  # noqa: S108 - checked to be ours before use
             install = folder / "pgserver"
             self.moved_to: Path | None = folder
         else:
@@ -93,8 +93,10 @@ class Postgres:
         """
         if self.pid():
             return
-        if self.moved_to and not self._install.exists():
-            self._copy_binaries()
+        if self.moved_to:
+            _make_or_check_own(self.moved_to)
+            if not self._install.exists():
+                self._copy_binaries()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -205,7 +207,7 @@ def _wheel_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def _own_folder(path: Path) -> Path:
+def _make_or_check_own(path: Path) -> None:
     """Make a folder in a place where everybody may write, and refuse one that somebody else made."""
     path.mkdir(mode=0o755, exist_ok=True)
     stat = path.lstat()
@@ -214,4 +216,3 @@ def _own_folder(path: Path) -> Path:
             f"{path} belongs to somebody else (user id {stat.st_uid}), you are {getpass.getuser()}.",
             "Remove that folder, or set QIANMIAN_HOME to a folder that every user may enter.",
         )
-    return path

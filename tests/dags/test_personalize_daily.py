@@ -1,0 +1,121 @@
+"""The DAG's policy: its shape, its texts, its form, and that reading it is cheap."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+PATH = [
+    *("prepare", "land", "clean_entities", "clean_actions", "check_clean", "build_features", "embed_items"),
+    *("build_tables", "check_tables", "publish", "published"),
+]
+SIDE = {"recommend", "evaluate", "record_refusal"}
+HEAVY = (
+    *("torch", "transformers", "sentence_transformers", "great_expectations", "boto3"),
+    *("pyspark", "duckdb", "dbt", "pandas", "numpy"),
+)
+
+
+@pytest.fixture(scope="module")
+def dag() -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(DAGS))
+    assert bag.dag_ids == ["personalize_daily"]
+    assert bag.import_errors == {}
+    return bag.dags["personalize_daily"]
+
+
+def test_the_tasks_are_those_of_the_picture(dag: Any) -> None:
+    assert {*dag.task_ids} == {*PATH, *SIDE}
+
+
+def test_the_path_runs_in_order_with_evaluation_beside_recommending(dag: Any) -> None:
+    def after(task_id: str) -> set[str]:
+        return dag.get_task(task_id).downstream_task_ids - {"record_refusal"}
+
+    for task_id, next_id in [*pairwise(PATH[:7]), *pairwise(PATH[7:])]:
+        assert after(task_id) == {next_id}
+    assert after("embed_items") == {"recommend", "evaluate"}
+    assert after("recommend") == after("evaluate") == {"build_tables"}
+
+
+def test_a_failure_of_any_step_is_recorded_and_still_fails_the_run(dag: Any) -> None:
+    refusal = dag.get_task("record_refusal")
+    assert refusal.trigger_rule == "one_failed"
+    assert refusal.upstream_task_ids == {*PATH, *SIDE} - {"record_refusal", "published"}
+    assert {leaf.task_id for leaf in dag.leaves} == {"published", "record_refusal"}
+
+
+def test_the_dag_and_every_task_tell_the_person_on_call_what_to_do(dag: Any) -> None:
+    assert "What to do" in dag.doc_md
+    for task in dag.tasks:
+        assert task.doc_md, task.task_id
+        if task.task_id != "published":
+            assert "**Failure" in task.doc_md, task.task_id
+        assert task.owner == "data-platform"
+    assert dag.tags
+
+
+def test_the_form_explains_each_field(dag: Any) -> None:
+    assert list(dag.params) == ["shop", "as_of", "full_refresh", "source"]
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.schema["title"], name
+        assert len(param.description) > 20, name
+    assert {"simulated", "online_retail"} <= set(dag.params.get_param("shop").schema["examples"])
+
+
+def test_one_run_at_a_time_no_catching_up_and_one_more_try(dag: Any) -> None:
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+    assert {task.retries for task in dag.tasks} == {1}
+
+
+def read_dag(code: str, schedule: str) -> str:
+    """Read the DAG in a process of its own, as Airflow does, with one schedule in the environment."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(DAGS)!r})\n{code}"],
+        env={**os.environ, "QIANMIAN_SCHEDULE": schedule},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timetable"), [("30 1 * * *", "CronTriggerTimetable"), ("", "NullTimetable")]
+)
+def test_the_schedule_is_the_settings(schedule: str, timetable: str) -> None:
+    code = "from personalize_daily import dag; print(type(dag.timetable).__name__)"
+    assert read_dag(code, schedule) == timetable
+
+
+def test_reading_the_dag_imports_nothing_heavy_and_takes_no_time() -> None:
+    code = f"""
+import time, airflow.sdk, airflow.providers.standard.operators.empty
+before = set(sys.modules)
+start = time.monotonic()
+import personalize_daily
+seconds = time.monotonic() - start
+heavy = [m for m in set(sys.modules) - before if m.split(".")[0] in {HEAVY!r}]
+print(round(seconds, 2), *heavy)
+"""
+    seconds, *heavy = read_dag(code, "").split()
+    assert heavy == []
+    assert float(seconds) < 1.0
+
+
+def test_each_command_of_the_dag_is_one_that_the_project_has(dag: Any) -> None:
+    modules = [task.argv[2] for task in dag.tasks if getattr(task, "argv", [""])[0] == sys.executable]
+    assert len(modules) == 11
+    for module in modules:
+        assert (DAGS.parent / (module.replace(".", "/") + ".py")).is_file(), module
