@@ -1,0 +1,158 @@
+"""Next item on Amazon Beauty 2014 or a folder of its shape: the blend without learning.
+
+Every user's last item is the test, the one before it the validation, the rest trains. All items are ranked,
+those in the user's history barred. Settings are chosen on validation alone; for the test the validation item
+joins the history and the counts. Ends with one line of JSON.
+
+    python -m bench.next_item DATA_DIR [--model NAME] [--max-users N] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from ml.metrics.ranking import hits_at, ndcg, recall
+from ml.recommender.blend import Blend, learn
+from ml.recommender.dataset import PURCHASE, ActionLog
+from ml.recommender.popular import measured_popularity
+from ml.recommender.recommend import all_lists
+from ml.recommender.settings import BlendSettings
+from ml.recommender.text_neighbours import text_similarities
+from ml.recommender.tune import Targets, choose_settings
+from ml.text_encoder import models
+from ml.text_encoder.encode import encode_chunks
+
+AS_OF = 0.0  # a position has no date: time is minus the number of actions that follow
+#: One position is one tick, so half-lives count positions; there is no trend without dates.
+START = BlendSettings(
+    half_life=2.0, recency_floor=0.0, step_decay=0.85, max_step_gap=20, evidence_power=0.4, candidate_power=0.1,
+    trend_power=0.0, text_weight=0.6, revisit_weight=0.0, buy_again_weight=0.0, popular_weight=0.001,
+)  # fmt: skip
+GRID = (
+    ("candidate_power", (0.0, 0.2, 0.3)),
+    ("evidence_power", (0.3, 0.5)),
+    ("half_life", (1.4, 3.0)),
+    ("text_weight", (0.0, 0.3, 1.0, 1.5)),
+    ("popular_weight", (0.0, 0.01, 0.05)),
+)
+
+
+def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, list[str]]:
+    """Return the interactions (user, item, split), the number of users and items, and the items' texts."""
+    rows = duckdb.execute(
+        f"""
+        select dense_rank() over (order by user_id) - 1 as user_place, items.place, split_loo
+        from '{folder}/interactions.parquet' as interactions
+        inner join (
+            select item_id, row_number() over (order by item_id) - 1 as place from '{folder}/items.parquet'
+        ) as items using (item_id)
+        order by user_id, position
+        """
+    ).fetchnumpy()
+    texts = duckdb.execute(
+        f"""
+        select concat_ws('. ', title, array_to_string(attributes, ', ')) from '{folder}/items.parquet'
+        order by item_id
+        """
+    ).fetchall()
+    users, items = rows["user_place"].astype(np.int64), rows["place"].astype(np.int64)
+    split = np.asarray(np.ma.filled(rows["split_loo"], ""), dtype=str)
+    return users, items, split, int(users.max()) + 1, len(texts), [text for (text,) in texts]
+
+
+def encode(texts: list[str], model: str) -> np.ndarray:
+    """Return the texts' vectors in their order."""
+    chunks = list(encode_chunks(models.load(models.locate(model)), texts))
+    vectors = np.zeros((len(texts), chunks[0][1].shape[1]), dtype=np.float32)
+    for places, values in chunks:
+        vectors[places] = values
+    return vectors
+
+
+def as_log(user: np.ndarray, item: np.ndarray, n_users: int, n_items: int) -> ActionLog:
+    """Make actions of positions: each a purchase and a step of its own, as old as the actions after it."""
+    last = np.cumsum(np.bincount(user, minlength=n_users)) - 1
+    age = last[user] - np.arange(len(user)) + 1.0
+    one = np.ones(len(user))
+    return ActionLog(
+        user, item, np.full(len(user), PURCHASE, dtype=np.int8), AS_OF - age, np.arange(len(user)), one,
+        n_users, n_items,
+    )  # fmt: skip
+
+
+def as_targets(user: np.ndarray, item: np.ndarray, chosen: np.ndarray, n_users: int) -> Targets:
+    """Return the one item that each user is to be offered."""
+    target = np.zeros(n_users, dtype=np.int64)
+    target[user[chosen]] = item[chosen]
+    return Targets(np.arange(n_users), np.arange(n_users), target)
+
+
+def measure(blend: Blend, log: ActionLog, targets: Targets) -> dict[str, float]:
+    """Return Recall and NDCG at 5 and 10 over all users."""
+    everyone = np.zeros(log.n_users, dtype=np.int64)
+    lists = all_lists(blend, log, everyone, targets.users, 10)
+    hits = hits_at(lists, targets.row, targets.item, log.n_items)
+    return {
+        f"{name}@{k}": round(float(of(hits, targets.per_user, k).mean()), 4)
+        for k in (5, 10)
+        for name, of in (("recall", recall), ("ndcg", ndcg))
+    }
+
+
+def main() -> None:
+    """Run the protocol and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with interactions.parquet and items.parquet")
+    parser.add_argument("--model", default="all-MiniLM-L6-v2", help="text encoder (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the users chosen for validation")
+    parser.add_argument("--validation-users", type=int, default=6000, help="users to choose settings on")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    started = time.perf_counter()
+    users, items, split, n_users, n_items, texts = load(args.data)
+    vectors = encode(texts, args.model)
+    encoded = time.perf_counter()
+    candidates = np.ones(n_items, dtype=bool)
+    text = text_similarities(vectors, candidates, START)
+
+    train = split == "train"
+    rng = np.random.default_rng(args.seed)
+    chosen = np.sort(rng.permutation(n_users)[: args.validation_users])
+    held_out = as_targets(users, items, split == "valid", n_users)
+    figures = {}
+    log = as_log(users[train], items[train], n_users, n_items)
+    knowledge = learn(log, text, measured_popularity(log, AS_OF, START), candidates, AS_OF, START)
+    sample = Targets(chosen, np.arange(len(chosen)), held_out.item[chosen])
+    settings, _ = choose_settings(knowledge, log, sample, START, GRID, k=10, max_cells=n_users * n_items)
+    figures["valid"] = measure(Blend(knowledge, settings), log, held_out)
+    log = as_log(users[split != "test"], items[split != "test"], n_users, n_items)
+    knowledge = learn(log, text, measured_popularity(log, AS_OF, settings), candidates, AS_OF, settings)
+    figures["test"] = measure(Blend(knowledge, settings), log, as_targets(users, items, split == "test", n_users))
+    differs = {
+        name: getattr(settings, name) for name in BlendSettings.__dataclass_fields__ if name not in ("strengths",)
+    }
+    print(
+        json.dumps(
+            {
+                "bench": "next_item",
+                "data": args.data.name,
+                "users": n_users,
+                "items": n_items,
+                **figures,
+                "settings": differs,
+                "seconds_encoding": round(encoded - started, 1),
+                "seconds_rest": round(time.perf_counter() - encoded, 1),
+            }  # fmt: skip
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

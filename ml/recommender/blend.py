@@ -1,0 +1,191 @@
+"""The blend: a sum over sources, each a sum over the user's history, so that every reason can be checked.
+
+    score(u, j) = sum over h in history(u) of
+                  interest(u, h) x (a ITEM_TO_ITEM[h, j] + b TEXT[h, j] + c [h = j, never bought])
+                + d x repeat_rate(j) x orders_faded(u, j)
+                + e x popularity(segment of u, j)
+
+What one history item gave is one term of each sum: without the item the score is lower by exactly that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ml.recommender import buy_again, item_to_item
+from ml.recommender.dataset import ActionLog
+from ml.recommender.history import History
+from ml.recommender.popular import Popularity
+from ml.recommender.settings import BlendSettings
+
+ITEM_TO_ITEM, TEXT, BUY_AGAIN, POPULAR = range(4)
+SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment")
+SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class ItemKnowledge:
+    """What is learned about items from everyone's actions, before any weight is set."""
+
+    cooccurrences: sparse.csr_matrix
+    support: np.ndarray
+    trends: np.ndarray
+    text: sparse.csr_matrix
+    repeat_rate: np.ndarray
+    repeat_share: float
+    popularity: Popularity
+    is_candidate: np.ndarray
+    as_of: float
+
+
+def learn(
+    log: ActionLog,
+    text: sparse.csr_matrix,
+    popularity: Popularity,
+    is_candidate: np.ndarray,
+    as_of: float,
+    settings: BlendSettings,
+) -> ItemKnowledge:
+    """Learn from the actions before `as_of` (a time in days); `text` comes from `text_similarities`."""
+    log = log.before(as_of)
+    counts, support = item_to_item.count_cooccurrences(log, is_candidate, settings)
+    return ItemKnowledge(
+        counts,
+        support,
+        item_to_item.trend(log, as_of, settings),
+        text,
+        buy_again.repeat_rate(log, settings),
+        buy_again.repeat_share(log, as_of, settings.repeat_window),
+        popularity,
+        is_candidate,
+        as_of,
+    )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where scores come from: all arrays have the shape users x list length.
+
+    `by_source` has one more axis, the sources. `item` is the history item behind the largest source, or -1
+    where that is popularity; `from_item` is all that this item, or the segment's popularity, gave.
+    """
+
+    by_source: np.ndarray
+    source: np.ndarray
+    item: np.ndarray
+    from_item: np.ndarray
+    is_bought: np.ndarray
+    is_from_segment: np.ndarray
+
+
+class Blend:
+    """Item knowledge with weights: scores users by their history and says why."""
+
+    def __init__(self, items: ItemKnowledge, settings: BlendSettings) -> None:
+        self.items = items
+        self.settings = settings
+        self.allows_repeats = items.repeat_share >= settings.repeat_threshold
+        similar = item_to_item.normalise(items.cooccurrences, items.support, items.trends, settings)
+        self.item_to_item = (similar * settings.item_to_item_weight).tocsr()
+        self.text = (items.text * settings.text_weight).tocsr()
+        self.similarity = (self.item_to_item + self.text).tocsr()
+        self.repeat_weight = settings.buy_again_weight * items.repeat_rate * self.allows_repeats
+
+    def _revisit(self, history: History) -> np.ndarray:
+        open_interest = ~history.is_bought & self.items.is_candidate[history.item]
+        return np.where(open_interest, self.settings.revisit_weight * history.interest, 0.0)
+
+    def _buy_again(self, history: History) -> np.ndarray:
+        return history.orders_faded * self.repeat_weight[history.item]
+
+    def score(self, history: History, segment: np.ndarray) -> np.ndarray:
+        """Return users x items; -inf where an item may not be recommended to the user.
+
+        Never: inactive, dismissed or wholly returned. Already bought: only where the shop's repeats allow it.
+        """
+        scores = (history.matrix(history.interest) @ self.similarity).toarray()
+        scores[history.user, history.item] += self._revisit(history) + self._buy_again(history)
+        own, everyone = self.items.popularity.parts(segment, self.settings.segment_share)
+        scores += self.settings.popular_weight * (own + everyone)
+        np.round(scores, SCORE_DECIMALS, out=scores)
+        scores[:, ~self.items.is_candidate] = -np.inf
+        barred = history.barred(self.allows_repeats)
+        scores[history.user[barred], history.item[barred]] = -np.inf
+        return np.asarray(scores)
+
+    def explain(self, history: History, segment: np.ndarray, lists: np.ndarray) -> Evidence:
+        """Take the scores of `lists` (users x length item positions) apart."""
+        n_users, length = lists.shape
+        # One entry per user, history item and listed item, in this order.
+        entry = np.repeat(np.arange(len(history.item)), length)
+        slot = np.tile(np.arange(length), len(history.item))
+        user, past = history.user[entry], history.item[entry]
+        listed = lists[user, slot]
+        interest = history.interest[entry]
+        is_self = past == listed
+        related = interest * _cells(self.item_to_item, past, listed) + np.where(
+            is_self, self._revisit(history)[entry], 0.0
+        )
+        alike = interest * _cells(self.text, past, listed)
+        again = np.where(is_self, self._buy_again(history)[entry], 0.0)
+        cell = user * length + slot
+        by_source = np.zeros((n_users, length, len(SOURCES)))
+        for source, values in ((ITEM_TO_ITEM, related), (TEXT, alike), (BUY_AGAIN, again)):
+            by_source[:, :, source] = np.bincount(cell, values, n_users * length).reshape(n_users, length)
+        own, everyone = self.items.popularity.parts(segment, self.settings.segment_share)
+        weight = self.settings.popular_weight
+        own, everyone = (weight * np.take_along_axis(part, lists, axis=1) for part in (own, everyone))
+        by_source[:, :, POPULAR] = own + everyone
+        source = by_source.argmax(axis=2)
+
+        item = np.full((n_users, length), -1, dtype=np.int64)
+        from_item = np.maximum(own, everyone)
+        is_bought = np.zeros((n_users, length), dtype=bool)
+        if len(entry):
+            chosen = source[user, slot]
+            deciding = np.choose(np.minimum(chosen, BUY_AGAIN), (related, alike, again))
+            # The largest term of each cell; of equal ones the item that comes first by id.
+            order = np.lexsort((past, -deciding, cell))
+            best = order[np.concatenate(([True], cell[order][1:] != cell[order][:-1]))]
+            best = best[chosen[best] != POPULAR]
+            at = (user[best], slot[best])
+            item[at] = past[best]
+            from_item[at] = (related + alike + again)[best]
+            is_bought[at] = history.is_bought[entry[best]]
+        return Evidence(by_source, source, item, from_item, is_bought, own >= everyone)
+
+
+def _cells(matrix: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Read single cells of a sparse matrix."""
+    if not len(rows):
+        return np.zeros(0)
+    return np.asarray(matrix[rows, columns]).ravel()
+
+
+def top_items(scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best items of each row and how many there are; equal scores go by position.
+
+    Args:
+        scores: users x items, -inf where an item is barred.
+        length: of the lists.
+
+    Returns:
+        Item positions, users x min(length, items), filled with -1 past the row's last item; and the scores there.
+
+    """
+    length = min(length, scores.shape[1])
+    limit = np.partition(scores, -length, axis=1)[:, -length]
+    rows, columns = np.nonzero((scores >= limit[:, None]) & np.isfinite(scores))
+    values = scores[rows, columns]
+    order = np.lexsort((columns, -values, rows))
+    rows, columns, values = rows[order], columns[order], values[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(len(scores)))[rows]
+    kept = place < length
+    items = np.full((len(scores), length), -1, dtype=np.int64)
+    best = np.full((len(scores), length), -np.inf)
+    items[rows[kept], place[kept]] = columns[kept]
+    best[rows[kept], place[kept]] = values[kept]
+    return items, best

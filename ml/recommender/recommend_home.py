@@ -1,0 +1,163 @@
+"""Make the home page's lists and the similar items for one day.
+
+Reads the features and the item vectors, writes home_recommendations and similar_items. Settings are chosen,
+and chances calibrated, on the shop's own last 7 days, predicted from what came before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ml.explain import reasons
+from ml.recommender.backtest import run_backtest
+from ml.recommender.blend import BUY_AGAIN, ITEM_TO_ITEM, POPULAR, SOURCES, TEXT, Blend, learn
+from ml.recommender.calibration import Calibration, user_activity
+from ml.recommender.dataset import Shop, connect, load_shop
+from ml.recommender.outputs import write_output
+from ml.recommender.popular import published_popularity
+from ml.recommender.recommend import Shard, explain, recommend
+from ml.recommender.settings import LIST_LENGTH, BlendSettings
+from ml.recommender.similar_items import similar_items
+from ml.recommender.text_neighbours import text_similarities
+from ml.text_encoder import store
+from qianmian.step import run_step, step_parser
+
+log = logging.getLogger(__name__)
+
+SURFACE = "home"
+MODEL = "blend-1"
+
+
+def recommendation_id(as_of: str, user_id: str, rank: int, item_id: str) -> str:
+    """Name one recommendation: the same run gives the same name."""
+    return hashlib.sha256(f"{as_of}|{user_id}|{SURFACE}|{rank}|{item_id}".encode()).hexdigest()[:32]
+
+
+def reason_codes(source: np.ndarray, is_bought: np.ndarray, is_from_segment: np.ndarray) -> np.ndarray:
+    """Return the reason code of each row from its source and the kind of its evidence."""
+    return np.select(
+        [source == BUY_AGAIN, source == TEXT, (source == ITEM_TO_ITEM) & is_bought, source == ITEM_TO_ITEM,
+         is_from_segment],
+        [reasons.BUY_AGAIN, reasons.SIMILAR, reasons.BOUGHT, reasons.VIEWED, reasons.IN_SEGMENT],
+        reasons.POPULAR,
+    ).astype(object)  # fmt: skip
+
+
+def to_columns(
+    shop: Shop, blend: Blend, shard: Shard, calibration: Calibration, activity: np.ndarray
+) -> dict[str, Any]:
+    """Return a shard's rows of home_recommendations as columns."""
+    as_of = shop.as_of.isoformat()
+    evidence = explain(blend, shard, shop.users.segment)
+    there = shard.items >= 0
+    row, place = np.nonzero(there)
+    users = shard.users[row]
+    item, past = shard.items[there], evidence.item[there]
+    source = evidence.source[there]
+    codes = reason_codes(source, evidence.is_bought[there], evidence.is_from_segment[there])
+    is_item = source != POPULAR
+    segments = np.array(shop.users.segments, dtype=object)
+    segment = np.where(codes == reasons.IN_SEGMENT, segments[shop.users.segment[users]], "all")
+    titles, item_ids = shop.catalogue.titles, shop.catalogue.item_ids
+    texts = [
+        reasons.reason_texts(
+            code, (titles[p], titles[p]) if of_item else reasons.segment_names(of_segment), bool(p == i)
+        )
+        for code, of_item, of_segment, p, i in zip(codes, is_item, segment, past, item, strict=True)
+    ]
+    user_ids, listed = shop.users.user_ids[users], item_ids[item]
+    return {
+        "user_id": user_ids,
+        "surface": SURFACE,
+        "rank": place + 1,
+        "recommendation_id": [
+            recommendation_id(as_of, user, rank, listed_item)
+            for user, rank, listed_item in zip(user_ids, (place + 1).tolist(), listed, strict=True)
+        ],
+        "item_id": listed,
+        "score": shard.scores[there],
+        "probability": calibration.probability(shard.scores, activity[shard.users])[there],
+        "candidate_source": np.array(SOURCES, dtype=object)[source],
+        "reason_code": codes,
+        "reason_text": [english for english, _ in texts],
+        "reason_text_zh": [chinese for _, chinese in texts],
+        "evidence_type": np.where(is_item, "item", "segment").astype(object),
+        "evidence_id": np.where(is_item, item_ids[np.maximum(past, 0)], segment),
+        "contribution": np.round(evidence.from_item[there], 6),
+        "is_exploration": False,
+        "is_promoted": False,
+        "propensity": 1.0,
+    }
+
+
+def recommend_home(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the day's lists and report how they came about."""
+    text_version = store.chosen_version(args.lake, args.as_of)
+    with connect(args.lake) as connection:
+        shop = load_shop(connection, args.as_of)
+    log.info(
+        "%d users, %d items, %d actions", len(shop.users.user_ids), len(shop.catalogue.item_ids), len(shop.log)
+    )
+    defaults = BlendSettings()
+    vectors = store.read(args.lake, text_version, shop.catalogue.text_hashes)
+    text = text_similarities(vectors, shop.catalogue.is_active, defaults)
+    backtest = run_backtest(shop, text, shop.end_of_day, defaults)
+    calibration = backtest.calibrate()
+    knowledge = learn(
+        shop.log, text, published_popularity(shop), shop.catalogue.is_active, shop.end_of_day, backtest.settings
+    )
+    blend = Blend(knowledge, backtest.settings)
+    log.info("repeat purchases: %.1f%% of lines, so bought items may %scome back", 100 * knowledge.repeat_share,
+             "" if blend.allows_repeats else "not ")  # fmt: skip
+    model_version = f"{MODEL}+{text_version}"
+    sources = np.zeros(len(SOURCES), dtype=np.int64)
+
+    def batches() -> Iterator[dict[str, Any]]:
+        activity = user_activity(shop.log, shop.end_of_day)
+        everyone = np.arange(len(shop.users.user_ids))
+        done = 0
+        for shard in recommend(blend, shop.log, shop.users.segment, everyone):
+            columns = to_columns(shop, blend, shard, calibration, activity)
+            for number, name in enumerate(SOURCES):
+                sources[number] += int((columns["candidate_source"] == name).sum())
+            done += len(shard.users)
+            log.info("lists for %d of %d users", done, len(everyone))
+            yield {**columns, "model_version": model_version}
+
+    rows = write_output(args.lake, args.as_of, "home_recommendations", batches())
+    pairs = write_output(
+        args.lake, args.as_of, "similar_items",
+        [{**similar_items(blend, shop.catalogue, LIST_LENGTH), "model_version": model_version}],
+    )  # fmt: skip
+    return {
+        "model_version": model_version,
+        "users": len(shop.users.user_ids),
+        "home_recommendations": rows,
+        "similar_items": pairs,
+        "by_source": {name: int(count) for name, count in zip(SOURCES, sources, strict=True)},
+        "repeat_share_90d": round(knowledge.repeat_share, 4),
+        "repeats_allowed": blend.allows_repeats,
+        "settings": asdict(backtest.settings),
+        "settings_chosen_by": backtest.chosen_by or "defaults: too few purchases in the last 7 days",
+        "calibration": {
+            "listed": calibration.listed,
+            "bought": calibration.bought,
+            "coefficients": calibration.coefficients.tolist(),
+        },
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the step."""
+    run_step("recommend_home", recommend_home, step_parser(__doc__), argv)
+
+
+if __name__ == "__main__":
+    main()
