@@ -40,7 +40,7 @@ class PreparedFolder:
             if self.root.is_dir() and any(self.root.iterdir()):
                 raise StepError(
                     f"{self.root} holds files but no {RECORD}: this adapter did not write them",
-                    "give another --feeds folder; or, if these files are the shop's own feeds, use --adapter feeds",
+                    "give another folder; or, if these files are the shop's own feeds, use --adapter feeds",
                 )
             self._write_record(None)
             return None
@@ -48,7 +48,7 @@ class PreparedFolder:
         if was != now:
             raise StepError(
                 f"{self.root} was filled by {was[0]} with {was[1]}; now it is {now[0]} with {now[1]}",
-                "give another --feeds folder, or delete this one together with the lake that was made from it",
+                "give another folder, or delete this one together with the lake that was made from it",
             )
         return record["report"]
 
@@ -73,7 +73,7 @@ class PreparedFolder:
             return {key: record[key] for key in ("adapter", "parameters", "report")}
         except (ValueError, KeyError, TypeError) as error:
             raise StepError(
-                f"{path} cannot be read: {error}", "delete the --feeds folder, it is made again from the source"
+                f"{path} cannot be read: {error}", "delete the folder, it is made again from the source"
             ) from error
 
     def _write_record(self, report: dict[str, Any] | None) -> None:

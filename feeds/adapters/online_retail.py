@@ -113,6 +113,23 @@ where kind in ('purchase', 'return')
 order by event_date, event_at, raw_row
 """
 
+_SET_ASIDE = """
+select
+    kind as reason,
+    raw_row + 1 as row_number,
+    event_id,
+    timezone('UTC', event_at) as event_at,
+    user_id,
+    item_id,
+    description,
+    raw_quantity as quantity,
+    unit_price,
+    region
+from lines
+where kind not in ('purchase', 'return')
+order by raw_row
+"""
+
 # An item's state on each day on which an event names it; rows that repeat the state before are left out.
 _ITEMS = """
 with used as (
@@ -128,7 +145,10 @@ so_far as (
     from used
 ),
 days as (
-    select item_id, event_date, arg_max(unit_price, (event_at, raw_row)) filter (where kind = 'purchase') as day_price
+    select
+        item_id,
+        event_date,
+        arg_max(unit_price, (event_at, raw_row)) filter (where kind = 'purchase') as day_price
     from lines
     where kind in ('purchase', 'return')
     group by all
@@ -265,11 +285,7 @@ def _write_days(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -
 
 
 def _write_set_aside(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -> None:
-    rows = connection.sql(
-        "select kind as reason, raw_row + 1 as row_number, event_id, timezone('UTC', event_at) as event_at, user_id, "
-        "item_id, description, raw_quantity as quantity, unit_price, region "
-        "from lines where kind not in ('purchase', 'return') order by raw_row"
-    ).to_arrow_table()
+    rows = connection.sql(_SET_ASIDE).to_arrow_table()
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, compression="zstd")
     folder.write("_set_aside/online_retail.parquet", buffer.getvalue())

@@ -1,6 +1,6 @@
 """A made-up shop of any size, with known truth: all seven feeds, in Chinese and English, clean and dirty.
 
-    python -m feeds.prepare --adapter simulated --feeds var/simulated/feeds --truth var/simulated/truth \\
+    python -m feeds.prepare --adapter simulated --feeds var/simulated/feeds --truth var/simulated/truth
         --users 2000 --seed 7 --as-of 2026-10-31 --lake var/simulated/lake
 
 One dial, --users: the number reached 100 days after the opening (2026-08-01). Items (600 at 2,000 users, with the

@@ -121,7 +121,7 @@ class Catalogue:
         return ItemsToday(price, stock, is_active, by_leaf)
 
     def _epoch_draw(self, purpose: str, day: int, every: int, n: int) -> np.ndarray:
-        """Return one uniform draw an item that stays the same for `every` days, items changing on different days."""
+        """Return one uniform draw an item that lasts for `every` days; items change on different days."""
         epoch = (day + self.phase[:n]) // every
         drawn = np.zeros(n)
         for number in np.unique(epoch):

@@ -23,7 +23,7 @@ def number_of(day: date) -> int:
 
 
 def present_by(day: int, size: int, founders_percent: int) -> int:
-    """Return how many of a population that reaches `size` after DAYS_TO_SIZE days are there at the end of `day`."""
+    """Return how many are there at the end of `day`, of a population growing to `size` in DAYS_TO_SIZE days."""
     founders = size * founders_percent // 100
     return founders + (day + 1) * (size - founders) // DAYS_TO_SIZE
 

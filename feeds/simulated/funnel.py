@@ -67,18 +67,14 @@ def visit_events(history: History, day: int) -> EventRows:
         PURCHASE: (is_bought, 200 + place),
     }
     searches = np.flatnonzero(rng.random(n) < SEARCH_SHARE)
-    visit, slot, step, kind = [searches], [np.full(len(searches), NONE)], [np.zeros(len(searches), dtype=int)], []
-    kind.append(np.full(len(searches), SEARCH))
+    no_slot, first = np.full_like(searches, NONE), np.zeros_like(searches)
+    steps = [np.stack([searches, no_slot, first, np.full_like(searches, SEARCH)])]
     for type_, (where, order) in happened.items():
         rows, slots = np.nonzero(where)
-        visit.append(rows)
-        slot.append(slots)
-        step.append(order[rows, slots])
-        kind.append(np.full(len(rows), type_))
-    in_order = np.lexsort((np.concatenate(step), np.concatenate(visit)))
-    of_visit = np.concatenate(visit)[in_order]
-    of_slot = np.concatenate(slot)[in_order]
-    type_of = np.concatenate(kind)[in_order]
+        steps.append(np.stack([rows, slots, order[rows, slots], np.full_like(rows, type_)]))
+    of_visit, of_slot, step, type_of = np.concatenate(steps, axis=1)
+    in_order = np.lexsort((step, of_visit))
+    of_visit, of_slot, type_of = of_visit[in_order], of_slot[in_order], type_of[in_order]
     item = np.where(of_slot >= 0, shown[of_visit, of_slot], NONE)
 
     second = _times(rng, shard, visits, of_visit, type_of, day)
@@ -87,7 +83,6 @@ def visit_events(history: History, day: int) -> EventRows:
     has_rank = from_home[of_visit] & np.isin(type_of, (IMPRESSION, CLICK, VIEW, CART, PURCHASE))
     query = np.full(len(of_visit), "", dtype=object)
     query[type_of == SEARCH] = _queries(rng, shard, catalogue, visits, searches, shown)
-    is_purchase = type_of == PURCHASE
     return joined(
         [
             event_rows(
@@ -101,8 +96,8 @@ def visit_events(history: History, day: int) -> EventRows:
                 campaign=visits.campaign[of_visit],
                 rank=np.where(has_rank, 1 + place[of_visit, of_slot], NONE),
                 platform=platform[of_visit],
-                quantity=np.where(is_purchase, _quantities(history, day, of_visit, item), NONE),
-                price=np.where(is_purchase, catalogue.today(day).price[item], np.nan),
+                quantity=_quantities(history, day, of_visit, type_of, item),
+                price=np.where(type_of == PURCHASE, catalogue.today(day).price[item], np.nan),
                 query=query,
             )
         ]
@@ -110,7 +105,7 @@ def visit_events(history: History, day: int) -> EventRows:
 
 
 def _items_shown(rng: np.random.Generator, history: History, visits: Visits, day: int) -> np.ndarray:
-    """Return the items of each visit, those bought first, then those looked at: [visits x MOST_SHOWN], NONE-padded."""
+    """Return each visit's items, those bought first, then those looked at, NONE-padded: [visits x MOST_SHOWN]."""
     shown = np.full((len(visits.user), MOST_SHOWN), NONE)
     by_leaf = history.catalogue.today(day).by_leaf
     for number in np.unique(visits.leaf):
@@ -145,19 +140,18 @@ def _times(
     return start[of_visit] + elapsed - before[of_visit]
 
 
-def _quantities(history: History, day: int, of_visit: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """Return the pieces bought where (visit, item) is a purchase, else NONE."""
-    visits = history.visits(day)
-    pieces = dict(
-        zip(
-            zip(visits.visit.tolist(), visits.item.tolist(), strict=True),
-            history.quantities(day).tolist(),
-            strict=True,
-        )
-    )
-    return np.array(
-        [pieces.get(pair, NONE) for pair in zip(of_visit.tolist(), item.tolist(), strict=True)], dtype=int
-    )
+def _quantities(
+    history: History, day: int, of_visit: np.ndarray, type_of: np.ndarray, item: np.ndarray
+) -> np.ndarray:
+    """Return the pieces bought by each purchase, NONE for other events."""
+    visits, items = history.visits(day), len(history.catalogue.leaf)
+    bought = visits.visit * items + visits.item  # a visit buys an item once
+    order = np.argsort(bought)
+    quantity = np.full(len(item), NONE)
+    rows = np.flatnonzero(type_of == PURCHASE)
+    found = np.searchsorted(bought[order], of_visit[rows] * items + item[rows])
+    quantity[rows] = history.quantities(day)[order[found]]
+    return quantity
 
 
 def _queries(

@@ -48,7 +48,7 @@ class Shard:
         index: int,
         last_day: int,
         bot_share: float,
-        no_consent_share: float,
+        unasked_share: float,
     ) -> None:
         words, seed = vocabulary(), catalogue.seed
         self.seed, self.users, self.index, self.shards = seed, users, index, shard_count(users)
@@ -90,9 +90,9 @@ class Shard:
         self.withdrawn = np.where(withdrawn, first_day + 5 + (fate[:, 5] * 120).astype(int), NEVER)
         consent = stream(seed, "consent", index).random((n, 2))
         self.personalization = np.where(
-            consent[:, 0] < no_consent_share,
+            consent[:, 0] < unasked_share,
             EMPTY,
-            np.where(consent[:, 0] < no_consent_share + PERSONALIZATION_NO, NO, YES),
+            np.where(consent[:, 0] < unasked_share + PERSONALIZATION_NO, NO, YES),
         )
         self.marketing = np.where(consent[:, 1] < MARKETING_NO, NO, YES)
 

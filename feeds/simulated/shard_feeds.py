@@ -118,15 +118,16 @@ class ShardFeeds:
     def _reviews(self, day: int) -> list[Row]:
         rows = []
         for number, review in enumerate(reviews(self.history, self._recent(day), day)):
+            review_id = f"r{day_of(day):%Y%m%d}{self.shard.index:04d}{number:05d}"
             fields = {
-                "review_id": f"r{day_of(day):%Y%m%d}{self.shard.index:04d}{number:05d}",
+                "review_id": review_id,
                 "user_id": self.shard.user_id(review.user),
                 "item_id": self.catalogue.item_id(review.item),
                 "created_at": _at(day, review.second),
                 "rating": review.stars,
                 "text": review.text,
             }
-            rows.append(Row(fields["review_id"], json.dumps(fields, ensure_ascii=False, separators=(",", ":"))))
+            rows.append(Row(review_id, json.dumps(fields, ensure_ascii=False, separators=(",", ":"))))
         return rows
 
     def _contacts(self, day: int) -> list[Row]:
@@ -154,12 +155,8 @@ class ShardFeeds:
         """
         users = self.shard.changed(day).tolist()
         sound = [self.shard.row(user, day) for user in users]
-        kinds = [
-            "missing_consent"
-            if self.shard.personalization[user] == EMPTY and not row["has_personalization_consent"]
-            else ""
-            for user, row in zip(users, sound, strict=True)
-        ]
+        unasked = (self.shard.personalization[users] == EMPTY) & (self.shard.withdrawn[users] > day)
+        kinds = ["missing_consent" if is_unasked else "" for is_unasked in unasked]
         drawn = stream(self.shard.seed, "user dirt", self.shard.index, day).random(len(users))
         spoilt = [
             ({**row, "registered_at": "yesterday"}, "wrong_type")

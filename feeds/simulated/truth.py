@@ -140,14 +140,11 @@ class _Wants:
                 repeats = follow_ups.due[of_purchase & (follow_ups.reason == REPEAT)]
                 if len(repeats) < MOST_REPEATS:
                     last = int(repeats.max(initial=bought_on))
-                    wants[place[user], item] += _still_to_come(
-                        REPEAT_CHANCE,
-                        *(_gap_within(leaf.rhythm_days, self.day - last + ahead) for ahead in _AHEAD),
-                    )
+                    within = [_gap_within(leaf.rhythm_days, self.day - last + ahead) for ahead in _AHEAD]
+                    wants[place[user], item] += _still_to_come(REPEAT_CHANCE, *within)
             if leaf.goes_with >= 0 and not (of_purchase & (follow_ups.reason == COMPANION)).any():
-                chance = _still_to_come(
-                    COMPANION_CHANCE, *(_delay_within(self.day - bought_on + ahead) for ahead in _AHEAD)
-                )
+                within = [_delay_within(self.day - bought_on + ahead) for ahead in _AHEAD]
+                chance = _still_to_come(COMPANION_CHANCE, *within)
                 companions = self.catalogue.today(self.day).by_leaf[leaf.goes_with]
                 if chance > 0 and len(companions):
                     utility = item_utility(self.shard, np.array([user]), self.catalogue, companions, self.day)

@@ -48,7 +48,8 @@ def vocabulary() -> Vocabulary:
     for tree in words["tree"]:
         for leaf in tree["leaf"]:
             numbers[tree["name"], leaf["path"]] = len(numbers)
-    leaves, brands = [], []
+    leaves: list[Leaf] = []
+    brands: list[str] = []
     for tree_number, tree in enumerate(words["tree"]):
         brand_numbers = tuple(range(len(brands), len(brands) + len(tree["brands"])))
         brands += tree["brands"]
