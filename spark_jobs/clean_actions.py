@@ -1,0 +1,107 @@
+"""Clean what happened: events, campaign contacts, reviews; and find the bots among the visitors.
+
+Rows are typed, in UTC, each told once, on items and users known by the day they arrived, with consent
+applied, with sessions. Rows that break the contract go to quarantine with their reason. Only files that are
+new or changed since the last cleaning are read, and what arrived after them. Needs clean_entities first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from expectations.tables import ACTION_FEEDS
+from qianmian.step import run_step
+from spark_jobs.cleaning import FeedWork, Lake, NewTable, cleaning_parser, report, settle
+from spark_jobs.landed import changed_since, plan
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the step and return its report."""
+    lake = Lake(args)
+    with lake.held():
+        entities = {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
+        stale = _stale_feeds(lake, entities, args.full_refresh)
+        read = {}
+        if stale:
+            from spark_jobs.session import spark_session
+
+            with spark_session(
+                "clean_actions", lake.root / "tmp" / "spark", args.master, args.driver_memory
+            ) as spark:
+                judged = _judged(spark, lake, stale)
+
+                def bots(clean: Mapping[str, DataFrame]) -> list[NewTable]:
+                    return [_bots(spark, lake, one, clean) for one in stale if one.feed == "events"]
+
+                read = settle(spark, lake, stale, judged, args.max_quarantined_share, entities, bots)
+        lake.put_empty_tables([*ACTION_FEEDS, "bots", "quarantine"])
+        return report(lake, ACTION_FEEDS, read)
+
+
+def _stale_feeds(lake: Lake, entities: Mapping[str, str], full_refresh: bool) -> list[FeedWork]:
+    """Return the feeds whose landed files, or the entity files that they were judged by, have changed."""
+    feeds = []
+    for feed, files in lake.landed(ACTION_FEEDS).items():
+        manifest = lake.manifest(feed)
+        # A row's verdict rests on its own file, and on the items and users known when it arrived.
+        current = {**{file.path: file.sha256 for file in files}, **entities}
+        known = {**manifest.checksums(), **manifest.depends_on}
+        since = date.min if full_refresh else changed_since(current, known)
+        work = plan(files, manifest.inputs, since)
+        if work.is_stale:
+            feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
+    return feeds
+
+
+def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[str, DataFrame]:
+    """Judge the rows of each feed's files to read, by the clean entities and the rows that stand."""
+    from spark_jobs import store
+    from spark_jobs.reading.reader import read_raw
+    from spark_jobs.transforms.duplicates import with_duplicates
+    from spark_jobs.transforms.known import with_consent, with_known_items, with_known_users
+    from spark_jobs.transforms.sessions import with_sessions
+    from spark_jobs.transforms.typed import typed
+
+    def entity(table: str) -> DataFrame | None:
+        manifest = lake.manifest(table)
+        return store.read_table(spark, lake.folder(table), manifest) if manifest.partitions else None
+
+    items, users = entity("items"), entity("users")
+    judged = {}
+    for one in feeds:
+        if not one.work.read:
+            continue
+        rows = typed(read_raw(spark, lake.landing, one.feed, one.work.read, lake.key), one.feed)
+        if one.feed != "campaign_contacts":
+            rows = with_known_items(rows, items)
+        rows = with_consent(with_known_users(rows, users), one.feed)
+        standing = None
+        if one.work.kept:
+            standing = store.only_of(store.read_table(spark, one.folder, one.manifest), one.work.kept)
+        rows = with_duplicates(rows, one.feed, standing)
+        judged[one.feed] = with_sessions(rows) if one.feed == "events" else rows
+    return judged
+
+
+def _bots(spark: SparkSession, lake: Lake, events: FeedWork, clean: Mapping[str, DataFrame]) -> NewTable:
+    """Make the bots' next state: what was found before stands, what these events give away is added."""
+    from spark_jobs import store
+    from spark_jobs.transforms.bots import find_bots
+
+    manifest = lake.manifest("bots")
+    standing = {day for day in manifest.partitions if day < events.work.since.isoformat()}
+    found = find_bots(clean["events"]) if clean else store.no_rows(spark, "bots")
+    if standing:
+        known = store.read_table(spark, lake.folder("bots"), manifest, standing)
+        found = found.join(known.select("user_id"), "user_id", "left_anti")
+    return NewTable(manifest, manifest.partitions.keys() - standing, found)
+
+
+if __name__ == "__main__":
+    run_step("clean_actions", main, cleaning_parser(__doc__))

@@ -1,0 +1,63 @@
+"""Clean what tells how things stand: items, users, campaigns, erasure requests.
+
+Of each key every version is kept, with the day it arrived on. Rows that break the contract go to quarantine
+with their reason. Only files that are new or changed since the last cleaning are read, and what arrived after
+them. Run it before clean_actions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from typing import Any
+
+from expectations.tables import STATE_FEEDS
+from qianmian.step import run_step
+from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, settle
+from spark_jobs.landed import changed_since, plan
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the step and return its report."""
+    lake = Lake(args)
+    with lake.held():
+        stale = _stale_feeds(lake, args.full_refresh)
+        read = {}
+        if stale:
+            from spark_jobs.session import spark_session
+
+            with spark_session(
+                "clean_entities", lake.root / "tmp" / "spark", args.master, args.driver_memory
+            ) as spark:
+                from spark_jobs import store
+                from spark_jobs.reading.reader import read_raw
+                from spark_jobs.transforms.typed import typed
+                from spark_jobs.transforms.versions import latest_versions, with_versions
+
+                judged = {}
+                for one in stale:
+                    if one.work.read:
+                        standing = store.read_table(spark, one.folder, one.manifest)
+                        known = latest_versions(store.only_of(standing, one.work.kept), one.feed)
+                        raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
+                        judged[one.feed] = with_versions(typed(raw, one.feed), one.feed, known)
+                read = settle(spark, lake, stale, judged, args.max_quarantined_share, {}, lambda _: [])
+        lake.put_empty_tables([*STATE_FEEDS, "quarantine"])
+        return report(lake, STATE_FEEDS, read)
+
+
+def _stale_feeds(lake: Lake, full_refresh: bool) -> list[FeedWork]:
+    """Return the feeds whose landed files differ from what was last cleaned."""
+    feeds = []
+    for feed, files in lake.landed(STATE_FEEDS).items():
+        manifest = lake.manifest(feed)
+        current = {file.path: file.sha256 for file in files}
+        since = date.min if full_refresh else changed_since(current, manifest.checksums())
+        work = plan(files, manifest.inputs, since)
+        if work.is_stale:
+            feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
+    return feeds
+
+
+if __name__ == "__main__":
+    run_step("clean_entities", main, cleaning_parser(__doc__))

@@ -1,0 +1,127 @@
+"""Writing clean tables: new files beside the old ones, and what the manifest has to say of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from expectations.tables import CLEAN
+from spark_jobs.manifest import Manifest
+from spark_jobs.transforms.typed import table_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_FOLDER = "partition_value"
+
+
+@dataclass
+class Written:
+    """What one table's new files hold: partitions as the manifest wants them, and rows by input file."""
+
+    partitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows_by_file: dict[str, int] = field(default_factory=dict)
+
+
+def read_table(
+    spark: SparkSession, folder: Path, manifest: Manifest, partitions: Collection[str] | None = None
+) -> DataFrame:
+    """Read a clean table's rows that stand; `partitions` chooses some of them."""
+    names = manifest.partitions if partitions is None else [p for p in manifest.partitions if p in partitions]
+    files = [str(folder / file) for name in names for file in manifest.partitions[name]["files"]]
+    schema = table_schema(CLEAN[manifest.table])
+    return spark.read.schema(schema).parquet(*files) if files else no_rows(spark, manifest.table)
+
+
+def no_rows(spark: SparkSession, table: str) -> DataFrame:
+    """Return a clean table without rows."""
+    return spark.createDataFrame([], table_schema(CLEAN[table]))
+
+
+def only_of(rows: DataFrame, files: Iterable[str]) -> DataFrame:
+    """Keep the rows that came from these input files."""
+    return rows.where(F.col("source_file").isin(sorted(files)))
+
+
+def write_rows(rows: DataFrame, folder: Path, table: str, commit_id: str) -> dict[str, list[str]]:
+    """Write rows under `commit=<id>/<partition>=<value>/`, sorted by key; return the files by partition."""
+    shape = CLEAN[table]
+    partition = shape.partition or ""
+    target = folder / f"commit={commit_id}"
+    shutil.rmtree(target, ignore_errors=True)
+    # The partition's column stays in the files too: it is written under another name for the folders.
+    (
+        rows.select(*shape.column_names, F.col(partition).alias(_FOLDER))
+        .hint("rebalance", _FOLDER)
+        .sortWithinPartitions(_FOLDER, *shape.key, *(["arrived_on"] if "arrived_on" in shape.column_names else []))
+        .write.partitionBy(_FOLDER)
+        .parquet(str(target))
+    )
+    files: dict[str, list[str]] = {}
+    for written in sorted(target.glob(f"{_FOLDER}=*")):
+        value = written.name.removeprefix(f"{_FOLDER}=")
+        named = written.with_name(f"{partition}={value}")
+        written.rename(named)
+        files[value] = []
+        for number, part in enumerate(sorted(named.glob("*.parquet"))):
+            final = part.rename(named / f"part-{number}.parquet")
+            _sync(final)
+            files[value].append(final.relative_to(folder).as_posix())
+    return files
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, list[str]]]]) -> dict[str, Written]:
+    """Read back what was written, table by table ({table: (folder, files by partition)}), in one Spark job.
+
+    A partition's `version` is a hash over its rows whatever their order or their spread over files.
+    """
+    parts = []
+    for table, (folder, files) in written.items():
+        shape = CLEAN[table]
+        paths = [str(folder / file) for names in files.values() for file in names]
+        if not paths:
+            continue
+        source = F.col("source_file") if "source_file" in shape.column_names else F.lit("")
+        parts.append(
+            spark.read.schema(table_schema(shape))
+            .parquet(*paths)
+            .groupBy(F.col(str(shape.partition)).cast("string").alias("value"), source.alias("source_file"))
+            .agg(
+                F.count("*").alias("rows"),
+                F.bit_xor(F.xxhash64(*shape.column_names)).alias("hash"),
+            )
+            .withColumn("table_name", F.lit(table))
+        )
+    result = {table: Written() for table in written}
+    hashes: dict[tuple[str, str], int] = defaultdict(int)
+    union = parts[0] if parts else None
+    for part in parts[1:]:
+        union = union.unionByName(part) if union is not None else part
+    for row in sorted(union.collect(), key=lambda row: (row.value, row.source_file)) if union is not None else []:
+        one = result[row.table_name]
+        described = one.partitions.setdefault(
+            row.value, {"files": written[row.table_name][1][row.value], "rows": 0, "version": ""}
+        )
+        described["rows"] += row.rows
+        hashes[row.table_name, row.value] ^= row.hash
+        one.rows_by_file[row.source_file] = one.rows_by_file.get(row.source_file, 0) + row.rows
+    for (table, value), hashed in hashes.items():
+        described = result[table].partitions[value]
+        described["version"] = sha256(f"{described['rows']} {hashed}".encode()).hexdigest()[:16]
+    return result

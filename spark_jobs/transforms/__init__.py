@@ -1,0 +1,1 @@
+"""What cleaning does to rows, each transform a function from DataFrame to DataFrame."""
