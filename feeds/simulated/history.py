@@ -77,6 +77,18 @@ class Contacts:
     second: np.ndarray
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What one day brings without the past: by user, the visits expected and the chance that a visit buys.
+
+    `told` lists the campaigns at work with the users told of them.
+    """
+
+    visit_rate: np.ndarray
+    buys: np.ndarray
+    told: tuple[tuple[Campaign, np.ndarray], ...]
+
+
 class History:
     """One shard's visits and purchases."""
 
@@ -97,36 +109,43 @@ class History:
         later = draw[user, 1] < TOLD_LATER_SHARE
         return Contacts(user, campaign.starts + later, (8 * 3600 + 6 * 3600 * draw[user, 2]).astype(int))
 
-    def told(self, campaign: Campaign, day: int) -> np.ndarray:
-        """Return the users on whom the campaign works on `day`: it runs, and they have been told."""
-        contacts = self.contacts(campaign)
-        return contacts.user[contacts.day <= day]
+    def demand(self, day: int, known_on: int) -> Demand:
+        """Return how much each user wants on `day`, as far as campaigns begun by `known_on` go."""
+        shard = self.shard
+        rate, buys = shard.visit_rate(day), shard.buys[: shard.count(day)].copy()
+        told = []
+        for campaign in self.catalogue.campaigns_on(day):
+            if campaign.starts > known_on:
+                continue
+            contacts = self.contacts(campaign)
+            users = contacts.user[contacts.day <= min(day, known_on)]
+            rate[users] *= effect(VISITS_FACTOR, shard.response[users], campaign.strength)
+            buys[users] *= effect(BUYS_FACTOR, shard.response[users], campaign.strength)
+            told.append((campaign, users))
+        return Demand(rate, np.minimum(buys, 1.0), tuple(told))
+
+    def leaf_wish(self, demand: Demand, user: np.ndarray, day: int) -> np.ndarray:
+        """Return what each category is worth to some users on `day`, campaigns included: [users x leaves]."""
+        wish = leaf_utility(self.shard, user, self.catalogue, day)
+        for campaign, users in demand.told:
+            interest = INTEREST[self.shard.response[user]] * campaign.strength * np.isin(user, users)
+            wish[:, list(campaign.leaves)] += interest[:, None]
+        return wish
 
     def _own_visits(self, day: int) -> Visits:
         """Draw the visits of `day` that no earlier purchase leads to."""
-        shard, catalogue = self.shard, self.catalogue
+        shard = self.shard
         rng = stream(shard.seed, "visits of day", shard.index, day)
-        rate, buys = shard.visit_rate(day), shard.buys[: shard.count(day)].copy()
-        told = [(campaign, self.told(campaign, day)) for campaign in catalogue.campaigns_on(day)]
-        for campaign, users in told:
-            rate[users] *= effect(VISITS_FACTOR, shard.response[users], campaign.strength)
-            buys[users] *= effect(BUYS_FACTOR, shard.response[users], campaign.strength)
-        times = np.minimum(rng.poisson(np.maximum(rate, 0.0)), MOST_VISITS_A_DAY)
-        user = np.repeat(np.arange(len(rate)), times)
-
-        wanted = leaf_utility(shard, user, catalogue, day)
-        was_told = []
-        for campaign, users in told:
-            rows = np.isin(user, users)
-            interest = INTEREST[shard.response[user]] * campaign.strength * rows
-            wanted[:, list(campaign.leaves)] += interest[:, None]
-            was_told.append((campaign, rows))
-        leaf = best_by_chance(rng, wanted, 1)[:, 0]
+        demand = self.demand(day, known_on=day)
+        times = np.minimum(rng.poisson(demand.visit_rate), MOST_VISITS_A_DAY)
+        user = np.repeat(np.arange(len(times)), times)
+        leaf = best_by_chance(rng, self.leaf_wish(demand, user, day), 1)[:, 0]
         came_through = np.full(len(user), -1)
-        for campaign, rows in was_told:
-            came_through[rows & np.isin(leaf, campaign.leaves)] = campaign.number
+        for campaign, users in demand.told:
+            came_through[np.isin(user, users) & np.isin(leaf, campaign.leaves)] = campaign.number
         is_anonymous = rng.random(len(user)) < ANONYMOUS_SHARE
-        basket = np.where(rng.random(len(user)) < buys[user], 1 + pick(rng, BASKET_MORE, len(user)), 0)
+        does_buy = rng.random(len(user)) < demand.buys[user]
+        basket = np.where(does_buy, 1 + pick(rng, BASKET_MORE, len(user)), 0)
         visit, item = self._choose(rng, user, leaf, basket, day)
         return Visits(user, is_anonymous, leaf, came_through, np.full(len(user), BROWSE), visit, item)
 

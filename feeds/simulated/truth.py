@@ -5,9 +5,9 @@
     truth.best_list("u00000012", "2026-10-31", 10)
 
 The weight of an item is the expected number of times that the user buys it in the 7 days after the as-of date,
-given the user's tastes and what was bought up to that date, and nothing that is drawn later. Ranking by it gives
-the best possible expected NDCG, up to this: the seven days are taken to be like the as-of date (season, prices,
-stock, campaigns aside), and of a basket's items each is weighted like its first.
+given the user's tastes and plans, and of chance what was drawn up to that date: purchases made, campaigns begun
+and contacts sent. Ranking by it gives the best possible expected NDCG, up to this: items are taken to stay as on
+the as-of date (price, stock), and of a basket's items each is weighted like its first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.special import ndtr
 
 from expectations.tables import EVALUATION_DAYS
 from feeds.simulated.catalogue import Catalogue
-from feeds.simulated.choice import companion_bonus, item_utility, leaf_utility, probabilities
+from feeds.simulated.choice import companion_bonus, item_utility, probabilities
 from feeds.simulated.days import number_of
 from feeds.simulated.dirt import Rates
 from feeds.simulated.history import (
@@ -85,13 +85,13 @@ class Truth:
 
     def _catalogue(self, day: int) -> Catalogue:
         if day not in self._catalogues:
-            self._catalogues[day] = Catalogue(self.seed, self.users, day)
+            self._catalogues[day] = Catalogue(self.seed, self.users, day + EVALUATION_DAYS)
         return self._catalogues[day]
 
     def _history(self, index: int, day: int) -> History:
         if (index, day) not in self._histories:
             catalogue, rates = self._catalogue(day), self.rates
-            shard = Shard(catalogue, self.users, index, day, rates.bot, rates.missing_consent)
+            shard = Shard(catalogue, self.users, index, day + EVALUATION_DAYS, rates.bot, rates.missing_consent)
             self._histories[index, day] = History(catalogue, shard)
         return self._histories[index, day]
 
@@ -115,15 +115,18 @@ class _Wants:
     def _own(self) -> np.ndarray:
         """Purchases that nothing before leads to: visits x chance to buy x category x item."""
         today = self.catalogue.today(self.day)
+        in_leaf = np.zeros((len(self.users), len(today.by_leaf)))
+        for day in range(self.day + 1, self.day + 1 + EVALUATION_DAYS):
+            demand = self.history.demand(day, known_on=self.day)
+            often = demand.visit_rate[self.users] * demand.buys[self.users]
+            in_leaf += often[:, None] * probabilities(self.history.leaf_wish(demand, self.users, day))
+        in_leaf *= (1 - ANONYMOUS_SHARE) * float(BASKET_MORE @ np.arange(1, len(BASKET_MORE) + 1))
         wants = np.zeros((len(self.users), len(today.price)))
-        basket = float(BASKET_MORE @ np.arange(1, len(BASKET_MORE) + 1))
-        often = self.shard.visit_rate(self.day)[self.users] * self.shard.buys[self.users]
-        of_leaf = probabilities(leaf_utility(self.shard, self.users, self.catalogue, self.day))
         for leaf, items in enumerate(today.by_leaf):
             if len(items):
                 of_item = probabilities(item_utility(self.shard, self.users, self.catalogue, items, self.day))
-                wants[:, items] = of_leaf[:, leaf, None] * of_item
-        return wants * (EVALUATION_DAYS * (1 - ANONYMOUS_SHARE) * basket * often)[:, None]
+                wants[:, items] = in_leaf[:, leaf, None] * of_item
+        return wants
 
     def _add_follow_ups(self, wants: np.ndarray, bought_on: int, place: dict[int, int]) -> None:
         """Add what the purchases of one day still lead to within the seven days, given what they led to so far."""
