@@ -1,6 +1,6 @@
 """Print one user's portrait and top ten recommendations with their reasons, from the warehouse in place.
 
-Without --user it takes the user with the most evidence behind the portrait.
+Without --user it takes one whose reasons differ most and whose portrait rests on the most evidence.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from warehouse.text_table import Cell, display_width, padded, text_table
 
 WIDTH = 100
 TOP = 10
+_PORTRAIT = PUBLISHED["user_portraits"].column_names
+_RICHEST_FIRST = "reasons desc nulls last, is_cold_start, confidence desc, orders_365d desc, user_id"
 _WINDOW = re.compile(r"(.+)_(7|30|90|365)d")
 _WINDOWS = "7/30/90/365 days"
 #: What every row carries, said once in the heading.
@@ -31,7 +33,7 @@ def show(warehouse: Path, user_id: str | None = None, lang: str = "en") -> str:
 
     Args:
         warehouse: the DuckDB file.
-        user_id: a pseudonym; without one, the user with the most orders among those with the most evidence.
+        user_id: a pseudonym; without one, a user whose reasons differ most, with the most evidence.
         lang: language of the reasons, en or zh.
 
     Raises:
@@ -40,19 +42,19 @@ def show(warehouse: Path, user_id: str | None = None, lang: str = "en") -> str:
     """
     if not warehouse.exists():
         raise StepError(f"{warehouse} is not there.", "Publish a run first: make run.")
+    reason = "reason_text_zh" if lang == "zh" else "reason_text"
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        portraits = connection.table("user_portraits")
+        shown = connection.table("home_recommendations").filter(f"surface = 'home' and rank <= {TOP}")
+        reasons = shown.aggregate("user_id, count(distinct reason_code) as reasons", "user_id")
+        portraits = connection.table("user_portraits").join(reasons, "user_id", "left")
         chosen = portraits.filter(duckdb.ColumnExpression("user_id") == user_id) if user_id else portraits
-        rows = chosen.order("is_cold_start, confidence desc, orders_365d desc, user_id").limit(1).fetchall()
+        rows = chosen.order(_RICHEST_FIRST).project(", ".join(_PORTRAIT)).limit(1).fetchall()
         if not rows:
             who = f"no user {user_id}" if user_id else "no portrait yet"
             raise StepError(f"{warehouse} has {who}.", "Give a pseudonym from user_portraits, or publish a run.")
-        portrait = dict(zip(PUBLISHED["user_portraits"].column_names, rows[0], strict=True))
-        reason = "reason_text_zh" if lang == "zh" else "reason_text"
+        portrait = dict(zip(_PORTRAIT, rows[0], strict=True))
         items = (
-            connection.table("home_recommendations")
-            .filter(duckdb.ColumnExpression("user_id") == portrait["user_id"])
-            .filter(f"surface = 'home' and rank <= {TOP}")
+            shown.filter(duckdb.ColumnExpression("user_id") == portrait["user_id"])
             .order("rank")
             .project(f"rank, item_id, probability, candidate_source, {reason}")
             .fetchall()
@@ -73,14 +75,20 @@ def _portrait_lines(portrait: dict[str, Any]) -> list[str]:
         if name not in _NOT_SHOWN and value is not None:
             said = _in_words(value)
             facts[label] = f"{facts[label]} / {said}" if label in facts else said
-    cells = [padded(label.replace("_", " "), 32) + said for label, said in facts.items()]
-    half = (len(cells) + 1) // 2
-    left, right = cells[:half], [*cells[half:], ""]
-    wide = max(display_width(cell) for cell in left) + 4
-    beside = wide + max(display_width(cell) for cell in right) <= WIDTH
-    if not beside:
-        return cells
-    return [f"{padded(a, wide)}{b}".rstrip() for a, b in zip(left, right, strict=False)]
+    names = [label.replace("_", " ") for label in facts]
+    half = (len(names) + 1) // 2
+    left = _aligned(names[:half], list(facts.values())[:half])
+    right = _aligned(names[half:], list(facts.values())[half:])
+    wide = max(map(display_width, left)) + 4
+    if wide + max(map(display_width, right)) > WIDTH:
+        return [*left, *right]
+    return [f"{padded(a, wide)}{b}".rstrip() for a, b in zip(left, [*right, ""], strict=False)]
+
+
+def _aligned(names: list[str], values: list[str]) -> list[str]:
+    """Lay names and values out in two columns."""
+    wide = max(map(display_width, names)) + 2
+    return [padded(name, wide) + value for name, value in zip(names, values, strict=True)]
 
 
 def _item_cells(row: tuple[Any, ...]) -> tuple[Cell, ...]:
@@ -92,7 +100,7 @@ def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.2f}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
