@@ -61,7 +61,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ERROR: $$($(PYTHON) --version) is too old. WHAT TO DO: name a Python 3.11 or newer: make run PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "ERROR: no virtual environment can be made. WHAT TO DO: on Debian and Ubuntu, install the package python3-venv"; rm -rf $(VENV); exit 2; }
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c requirements.lock
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) (first time: 2 to 4 minutes)"

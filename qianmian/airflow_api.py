@@ -83,31 +83,38 @@ class AirflowApi:
             raise
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Send a request, logging in where the token is missing or has expired.
+        """Send a request, logging in where there is no token or it has expired.
 
         Raises:
             FileNotFoundError: there is no such thing (404).
-            StepError: Airflow refuses the request; the text says why.
+            StepError: Airflow does not answer or refuses the request; the text says why.
 
         """
-        for fresh in (not self._token, True):
-            if fresh:
-                self._token = self._send("POST", f"{self.url}/auth/token", self._login)["access_token"]
-            try:
-                return self._send(method, f"{self.url}/api/v2{path}", body)
-            except urllib.error.HTTPError as error:
-                if error.code == 401 and not fresh:
-                    continue
-                detail = error.read().decode(errors="replace")
-                if error.code == 404:
-                    raise FileNotFoundError(detail) from error
-                what = f"Airflow refuses {method} {path}: {_reason(detail)}"
-                raise StepError(what, _remedy(error.code)) from None
-        raise AssertionError("unreachable: the second round either returns or raises")
+        try:
+            if self._token:
+                try:
+                    return self._send(method, f"/api/v2{path}", body)
+                except urllib.error.HTTPError as error:
+                    if error.code != 401:
+                        raise
+                    self._token = ""
+            self._token = self._send("POST", "/auth/token", self._login)["access_token"]
+            return self._send(method, f"/api/v2{path}", body)
+        except urllib.error.HTTPError as error:
+            detail = error.read().decode(errors="replace")
+            if error.code == 404:
+                raise FileNotFoundError(detail) from error
+            what = f"Airflow refuses {method} {path}: {_reason(detail)}"
+            raise StepError(what, _remedy(error.code)) from None
+        except OSError as error:
+            raise StepError(
+                f"Airflow's API at {self.url} does not answer: {error}",
+                "Look at `make status` and `make logs`; `make stop` and a new start mend most things.",
+            ) from None
 
-    def _send(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - http on the loopback interface
-            url,
+            self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Accept": "application/json"},

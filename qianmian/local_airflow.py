@@ -44,11 +44,14 @@ class LocalAirflow:
         self.settings = settings
         self.home = AirflowHome(settings.home)
         self.processes = {name: ManagedProcess(name, self.home.processes_folder) for name in COMMANDS}
+        self._api: AirflowApi | None = None
 
     @property
     def api(self) -> AirflowApi:
-        """The REST API, as the UI's user."""
-        return AirflowApi(self.home.url, ADMIN, self.home.password)
+        """The REST API, as the UI's user, at the port of the last start."""
+        if self._api is None or self._api.url != self.home.url:
+            self._api = AirflowApi(self.home.url, ADMIN, self.home.password)
+        return self._api
 
     def is_up(self) -> bool:
         """Tell whether all parts run."""

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ class AirflowForTests:
         self.environ = environ
         self.local = LocalAirflow(settings.load("simulated", environ))
 
-    @cached_property
+    @property
     def api(self) -> AirflowApi:
         """The REST API, logged in as the UI's user."""
         return self.local.api
