@@ -28,8 +28,15 @@ def spark_session(
     """Start Spark, hand it out, stop it; all it writes aside lies under `scratch`, emptied before and after.
 
     `master` is `local[cores]` or a cluster's URL. Timestamps are UTC throughout, and nothing is served to the
-    network: no UI, everything on the loopback address.
+    network: no UI, everything on the loopback address. Where this process runs a session already, that one is
+    handed out and left running.
     """
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        yield running
+        return
     scratch = scratch.resolve()
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
     scratch.mkdir(parents=True)
@@ -40,8 +47,6 @@ def spark_session(
     # The readers run in Python processes of their own, which must find this package.
     python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONPATH"] = python_path
-
-    from pyspark.sql import SparkSession
 
     settings = {
         "spark.driver.memory": driver_memory,

@@ -13,33 +13,36 @@ DUPLICATE = "duplicate"
 def with_duplicates(rows: DataFrame, feed: str, known_keys: DataFrame | None) -> DataFrame:
     """Refuse sound rows whose key an earlier row has, in the order (arrived_on, source_file, row_number).
 
-    `known_keys` are the keys of clean rows that arrived before all of `rows`. Adds `is_retold`: the row that
-    stays is another file's, as when a file is handed over twice.
+    `known_keys` are the keys of clean rows that arrived before all of `rows`. What is set aside is not kept, so
+    later days cannot be held against it: a set-aside row makes a duplicate only of another on its own day.
+    Adds `is_retold`: the row that stays is another file's, as when a file is handed over twice.
     """
     key = FEEDS[feed].key
-    is_sound = F.col("reason").isNull() & F.col("set_aside").isNull()
+    is_sound = F.col("reason").isNull()
+    is_kept = is_sound & F.col("set_aside").isNull()
+    # Only sound rows compare; each of the others is a group of its own, or they would gather under an empty key.
     own = F.concat_ws("#", "source_file", F.col("row_number"))
-    # Only sound rows compare; each of the others is a group of its own, none gathers under an empty key.
     name = F.when(is_sound, F.to_json(F.struct(*key)) if len(key) > 1 else F.col(key[0])).otherwise(own)
     window = Window.partitionBy("dedupe_key").orderBy("arrived_on", "source_file", "row_number")
+    earlier = window.rowsBetween(Window.unboundedPreceding, -1)
     keyed = rows.withColumn("dedupe_key", name)
     is_known = F.lit(False)
     if known_keys is not None:
-        # Keys are compared as they are written in Parquet; the join brings at most one match a row.
         known = known_keys.select(*[F.col(column).alias(f"known_{column}") for column in key])
-        condition = [F.col(column) == F.col(f"known_{column}") for column in key]
-        keyed = keyed.join(known, condition, "left")
+        keyed = keyed.join(known, [F.col(column) == F.col(f"known_{column}") for column in key], "left")
         is_known = F.col(f"known_{key[0]}").isNotNull() & is_sound
-    first_file = F.first("source_file").over(window)
-    is_duplicate = is_known | (F.row_number().over(window) > 1)
+    kept_in = F.first(F.when(is_kept, F.col("source_file")), ignorenulls=True).over(earlier)
+    set_aside_on = F.last(F.when(is_sound & ~is_kept, F.col("arrived_on")), ignorenulls=True).over(earlier)
+    is_set_aside_twice = ~is_kept & F.coalesce(set_aside_on == F.col("arrived_on"), F.lit(False))
     marked = keyed.withColumns(
         {
-            "is_retold": is_sound & (is_known | (first_file != F.col("source_file"))),
-            "is_duplicate": is_duplicate,
+            "is_retold": is_known | F.coalesce(kept_in != F.col("source_file"), F.lit(False)),
+            "is_duplicate": is_sound & (is_known | kept_in.isNotNull() | is_set_aside_twice),
         }
     )
     return marked.select(
-        *[column for column in rows.columns if column != "reason"],
+        *[column for column in rows.columns if column not in ("reason", "set_aside")],
         F.coalesce("reason", F.when(F.col("is_duplicate"), F.lit(DUPLICATE))).alias("reason"),
+        F.when(~F.col("is_duplicate"), F.col("set_aside")).alias("set_aside"),
         "is_retold",
     )
