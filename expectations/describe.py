@@ -1,4 +1,4 @@
-"""Write what `tables.py` says as Markdown: `python -m expectations.describe` renews docs/feeds.md and docs/tables.md."""
+"""Write what `tables.py` says as Markdown: `python -m expectations.describe` renews feeds.md and tables.md."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _FEEDS_HEAD = """# Feeds: what a shop hands over
 
-One folder a feed, one file or more a day, in CSV (with a header), JSON Lines or Parquet; text files may be gzipped. The day stands in the path
-as `2026-10-31` or `20261031`: it tells when the file arrived, and a run for a day reads no file that arrived later. Text is UTF-8; ids are
-strings; timestamps are ISO 8601 (UTC where no offset is given); more columns than these are ignored.
+One folder a feed, one file or more a day, in CSV (with a header), JSON Lines or Parquet; text files may be gzipped.
+The day stands in the path as `2026-10-31` or `20261031`: it tells when the file arrived, and a run for a day reads no
+file that arrived later. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset is given); more
+columns than these are ignored.
 
 This page is written from `expectations/tables.py` by `python -m expectations.describe`.
 """
 
 _TABLES_HEAD = """# Tables: what the warehouse gets
 
-Keys are unique and never null. Money is in the shop's currency (`currency` in `qianmian.toml`). How to read them: [reading_the_tables.md](reading_the_tables.md).
+Keys are unique and never null. Money is in the shop's currency (`currency` in `qianmian.toml`).
+How to read them: [reading_the_tables.md](reading_the_tables.md).
 
 This page is written from `expectations/tables.py` by `python -m expectations.describe`.
 """
