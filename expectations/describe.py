@@ -11,10 +11,10 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _FEEDS_HEAD = """# Feeds: what a shop hands over
 
-One folder a feed, one file or more a day, in CSV (with a header), JSON Lines or Parquet; text files may be gzipped.
-The day stands in the path as `2026-10-31` or `20261031`: it tells when the file arrived, and a run for a day reads no
-file that arrived later. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset is given); more
-columns than these are ignored.
+One folder a feed, one file or more a day, in CSV (with a header), JSON Lines or Parquet; text files may be
+gzipped. The day stands in the path as `2026-10-31` or `20261031`: it tells when the file arrived, and a run for a
+day reads no file that arrived later. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset
+is given); more columns than these are ignored.
 
 This page is written from `expectations/tables.py` by `python -m expectations.describe`.
 """
