@@ -130,6 +130,7 @@ with DAG(
     publish = step("publish", "warehouse.publish", config_hash="{{ run.config_hash }}", **WAREHOUSE)
     # Runs nothing. Recording a refusal well is no success of the run: this second end makes the run fail.
     published = EmptyOperator(task_id="published", doc_md=on_call.TASKS["published"])
+    # Whichever step failed, `publish` comes out as "upstream failed", which counts.
     record_refusal = step(
         "record_refusal",
         "warehouse.record_refusal",
@@ -139,9 +140,6 @@ with DAG(
         **WAREHOUSE,
     )
 
-    steps = [
-        *(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items),
-        *(recommend, evaluate, build_tables, check_tables, publish),
-    ]
-    chain(*steps, published)
-    steps >> record_refusal
+    chain(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items)
+    chain(embed_items, recommend, evaluate, build_tables, check_tables, publish)
+    publish >> [published, record_refusal]
