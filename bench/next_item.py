@@ -4,7 +4,7 @@ Every user's last item is the test, the one before it the validation, the rest t
 those in the user's history barred. Settings are chosen on validation alone; for the test the validation item
 joins the history and the counts. Ends with one line of JSON.
 
-    python -m bench.next_item DATA_DIR [--model NAME] [--max-users N] [--seed N]
+    python -m bench.next_item DATA_DIR [--titles-only] [--model NAME] [--seed N]
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GRID = (
 )
 
 
-def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, list[str]]:
+def load(folder: Path, titles_only: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, list[str]]:
     """Return the interactions (user, item, split), the number of users and items, and the items' texts."""
     rows = duckdb.execute(
         f"""
@@ -58,9 +58,11 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, li
     ).fetchnumpy()
     texts = duckdb.execute(
         f"""
-        select concat_ws('. ', title, array_to_string(attributes, ', ')) from '{folder}/items.parquet'
+        select coalesce(title, '') || if(?, '', '. ' || coalesce(array_to_string(attributes, ', '), ''))
+        from '{folder}/items.parquet'
         order by item_id
-        """
+        """,
+        [titles_only],
     ).fetchall()
     users, items = (np.asarray(rows[name], dtype=np.int64) for name in ("user_place", "place"))
     split = np.asarray(np.ma.filled(rows["split_loo"], ""), dtype=str)
@@ -111,12 +113,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with interactions.parquet and items.parquet")
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="text encoder (default: %(default)s)")
+    parser.add_argument("--titles-only", action="store_true", help="leave brand and category words out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the users chosen for validation")
     parser.add_argument("--validation-users", type=int, default=6000, help="users to choose settings on")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     started = time.perf_counter()
-    users, items, split, n_users, n_items, texts = load(args.data)
+    users, items, split, n_users, n_items, texts = load(args.data, args.titles_only)
     vectors = encode(texts, args.model)
     encoded = time.perf_counter()
     candidates = np.ones(n_items, dtype=bool)
@@ -143,6 +146,7 @@ def main() -> None:
             {
                 "bench": "next_item",
                 "data": args.data.name,
+                "text": "title" if args.titles_only else "title and attributes",
                 "users": n_users,
                 "items": n_items,
                 **figures,
