@@ -58,7 +58,7 @@ class AirflowForTests:
         """Start a run with parameters (shop, as_of, full_refresh, source); return its run id."""
         return self.api.trigger(DAG_ID, conf)
 
-    def wait(self, run_id: str, seconds: float = 900) -> str:
+    def wait(self, run_id: str, seconds: float = 1800) -> str:
         """Wait for a run's end and return its state, success or failed."""
         deadline = time.monotonic() + seconds
         while (state := str(self.api.run(DAG_ID, run_id)["state"])) not in ENDED:
