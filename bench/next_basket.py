@@ -45,7 +45,11 @@ def load(folder: Path, cut: date) -> tuple[Shop, list[str]]:
         where CustomerID is not null and Quantity > 0 and UnitPrice > 0 and StockCode not in {SERVICES}
     """
     items = duckdb.execute(
-        f"select item_id, mode(title) as title from ({lines}) where bought_at < ? group by item_id order by item_id",
+        f"""
+        select item_id, mode(title) as title from ({lines}) where bought_at < ?
+        group by item_id
+        order by item_id
+        """,
         [cut],
     ).fetchall()
     rows = duckdb.execute(
@@ -56,7 +60,8 @@ def load(folder: Path, cut: date) -> tuple[Shop, list[str]]:
             from (select distinct item_id from lines where bought_at < $cut)
         )
         select dense_rank() over (order by customer) - 1 as user_place, items.place,
-               epoch_us(bought_at) / 86400e6 as days, dense_rank() over (order by customer, ordered_at, invoice) as step
+               epoch_us(bought_at) / 86400e6 as days,
+               dense_rank() over (order by customer, ordered_at, invoice) as step
         from (select *, min(bought_at) over (partition by invoice) as ordered_at from lines) as lines
         inner join items using (item_id)
         order by customer, ordered_at, invoice, items.place

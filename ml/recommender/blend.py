@@ -2,7 +2,7 @@
 
     score(u, j) = sum over h in history(u) of
                   interest(u, h) x (a ITEM_TO_ITEM[h, j] + b TEXT[h, j] + c [h = j, never bought])
-                + d x repeat_rate(j) x orders_faded(u, j)
+                + d x repeat_rate(j)^p x trend(j)^q x orders_faded(u, j)
                 + e x popularity(segment of u, j)
 
 What one history item gave is one term of each sum: without the item the score is lower by exactly that.
@@ -92,7 +92,8 @@ class Blend:
         self.item_to_item = (similar * settings.item_to_item_weight).tocsr()
         self.text = (items.text * settings.text_weight).tocsr()
         self.similarity = (self.item_to_item + self.text).tocsr()
-        self.repeat_weight = settings.buy_again_weight * items.repeat_rate * self.allows_repeats
+        wanted_again = items.repeat_rate**settings.repeat_rate_power * items.trends**settings.repeat_trend_power
+        self.repeat_weight = settings.buy_again_weight * wanted_again * self.allows_repeats
 
     def _revisit(self, history: History) -> np.ndarray:
         open_interest = ~history.is_bought & self.items.is_candidate[history.item]

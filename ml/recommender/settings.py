@@ -52,12 +52,14 @@ class BlendSettings:
     repeat_window: float = 90.0
     repeat_half_life: float = 240.0
     repeat_prior_buyers: float = 10.0
+    repeat_rate_power: float = 0.5
+    repeat_trend_power: float = 0.4
 
     # How much each source weighs.
     item_to_item_weight: float = 1.0
     text_weight: float = 0.2
     revisit_weight: float = 0.5
-    buy_again_weight: float = 50.0
+    buy_again_weight: float = 40.0
     popular_weight: float = 0.2
     # Share of the popularity source that comes from the user's own segment.
     segment_share: float = 0.5
@@ -70,6 +72,6 @@ SEARCH_GRID: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("half_life", (7.0, 30.0, 60.0, 180.0)),
     ("text_weight", (0.05, 0.2, 0.6, 1.5)),
     ("revisit_weight", (0.0, 0.5, 2.0)),
-    ("buy_again_weight", (5.0, 20.0, 50.0, 100.0)),
+    ("buy_again_weight", (5.0, 15.0, 40.0, 100.0)),
     ("popular_weight", (0.02, 0.2, 1.0, 3.0)),
 )
