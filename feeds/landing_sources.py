@@ -102,7 +102,8 @@ class S3Prefix:
             multipart_threshold=8 * MIB, multipart_chunksize=8 * MIB, max_concurrency=4
         )
         retrying = Config(retries={"max_attempts": 5, "mode": "standard"}, max_pool_connections=16)
-        self._client = boto3.client("s3", endpoint_url=endpoint_url or None, config=retrying)
+        # A session of its own: the default one would remember credentials that the environment no longer has.
+        self._client = boto3.Session().client("s3", endpoint_url=endpoint_url or None, config=retrying)
 
     def files(self) -> Iterator[SourceFile]:
         """List the prefix's objects."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.tables import ACTION_FEEDS
 from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, NewTable, cleaning_parser, report, settle
+from spark_jobs.cleaning import FeedWork, Lake, NewTable, cleaning_parser, report, session_for, settle
 from spark_jobs.landed import changed_since, plan
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         stale = _stale_feeds(lake, entities, args.full_refresh)
         read = {}
         if stale:
-            from spark_jobs.session import spark_session
-
-            with spark_session(
-                "clean_actions", lake.root / "tmp" / "spark", args.master, args.driver_memory
-            ) as spark:
+            with session_for(stale, lake, args) as spark:
                 judged = _judged(spark, lake, stale)
 
                 def bots(clean: Mapping[str, DataFrame]) -> list[NewTable]:
@@ -66,7 +62,7 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
     from spark_jobs.transforms.duplicates import with_duplicates
     from spark_jobs.transforms.known import with_consent, with_known_items, with_known_users
     from spark_jobs.transforms.sessions import with_sessions
-    from spark_jobs.transforms.typed import typed
+    from spark_jobs.transforms.typed import typed, with_raw_of_rejected
 
     def entity(table: str) -> DataFrame | None:
         manifest = lake.manifest(table)
@@ -84,7 +80,7 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
         standing = None
         if one.work.kept:
             standing = store.only_of(store.read_table(spark, one.folder, one.manifest), one.work.kept)
-        rows = with_duplicates(rows, one.feed, standing)
+        rows = with_raw_of_rejected(with_duplicates(rows, one.feed, standing), one.feed)
         judged[one.feed] = with_sessions(rows) if one.feed == "events" else rows
     return judged
 

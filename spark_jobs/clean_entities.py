@@ -13,7 +13,7 @@ from typing import Any
 
 from expectations.tables import STATE_FEEDS
 from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, settle
+from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for, settle
 from spark_jobs.landed import changed_since, plan
 
 
@@ -24,14 +24,10 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         stale = _stale_feeds(lake, args.full_refresh)
         read = {}
         if stale:
-            from spark_jobs.session import spark_session
-
-            with spark_session(
-                "clean_entities", lake.root / "tmp" / "spark", args.master, args.driver_memory
-            ) as spark:
+            with session_for(stale, lake, args) as spark:
                 from spark_jobs import store
                 from spark_jobs.reading.reader import read_raw
-                from spark_jobs.transforms.typed import typed
+                from spark_jobs.transforms.typed import typed, with_raw_of_rejected
                 from spark_jobs.transforms.versions import latest_versions, with_versions
 
                 judged = {}
@@ -40,7 +36,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
                         standing = store.read_table(spark, one.folder, one.manifest)
                         known = latest_versions(store.only_of(standing, one.work.kept), one.feed)
                         raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
-                        judged[one.feed] = with_versions(typed(raw, one.feed), one.feed, known)
+                        versions = with_versions(typed(raw, one.feed), one.feed, known)
+                        judged[one.feed] = with_raw_of_rejected(versions, one.feed)
                 read = settle(spark, lake, stale, judged, args.max_quarantined_share, {}, lambda _: [])
         lake.put_empty_tables([*STATE_FEEDS, "quarantine"])
         return report(lake, STATE_FEEDS, read)

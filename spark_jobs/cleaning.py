@@ -124,6 +124,16 @@ class Lake:
                 commit(self.folder(table), Manifest(table, str(CLEAN[table].partition)))
 
 
+@contextmanager
+def session_for(feeds: Sequence[FeedWork], lake: Lake, args: argparse.Namespace) -> Iterator[SparkSession]:
+    """Start Spark as the step's arguments say, its shuffles fit for what there is to read."""
+    from spark_jobs.session import fit_shuffles, spark_session
+
+    with spark_session("qianmian cleaning", lake.root / "tmp" / "spark", args.master, args.driver_memory) as spark:
+        fit_shuffles(spark, sum(file.size for one in feeds for file in one.work.read))
+        yield spark
+
+
 def settle(
     spark: SparkSession,
     lake: Lake,

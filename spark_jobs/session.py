@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Landed files may be packed tenfold: 32 MiB of them are some hundreds of MiB of rows.
+_LANDED_BYTES_A_TASK = 32 << 20
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -58,7 +60,6 @@ def spark_session(
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",  # a cast that may fail says so: try_cast
-        "spark.sql.shuffle.partitions": "8",  # raised by adaptive execution's splitting, not by hand
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.inMemoryColumnarStorage.compressed": "false",  # read twice or thrice, then gone
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -75,3 +76,9 @@ def spark_session(
     finally:
         spark.stop()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def fit_shuffles(spark: SparkSession, landed_bytes: int) -> None:
+    """Set how many tasks a shuffle has: one a core for little data, more where tasks would grow too big."""
+    tasks = max(spark.sparkContext.defaultParallelism, landed_bytes // _LANDED_BYTES_A_TASK)
+    spark.conf.set("spark.sql.shuffle.partitions", str(tasks))

@@ -65,13 +65,7 @@ def typed(raw: DataFrame, feed: str) -> DataFrame:
         "source_file",
         "row_number",
         "file_day",
-        # Parquet has no text of its own: a row's raw text is its values.
-        F.when(
-            (F.col("raw") == "") & F.col("problem").isNull(),
-            F.to_json(F.struct(*[text[n].alias(n) for n in text])),
-        )
-        .otherwise(F.col("raw"))
-        .alias("raw"),
+        "raw",
         "problem",
         *[value[column.name].alias(column.name) for column in table.columns],
         _first(
@@ -84,17 +78,20 @@ def typed(raw: DataFrame, feed: str) -> DataFrame:
             for column in table.columns
             if column.type != "string"
         ).alias("wrong_type"),
+        F.to_json(F.struct(*[text[name].alias(name) for name in text])).alias("as_text"),
     )
     day = F.to_date(_TIME[feed]) if feed in ACTION_FEEDS else F.lit(ALWAYS)
     dated = cast.withColumn("day", F.coalesce(day, F.lit(ALWAYS)))
+    reason = F.coalesce("problem", "missing", "wrong_type", _first(_rules(feed)))
     return dated.select(
         *table.column_names,
         *([F.col("day").alias(table.partition)] if table.partition else []),
         F.coalesce("file_day", "day").alias("arrived_on"),
         "source_file",
         "row_number",
-        "raw",
-        F.coalesce("problem", "missing", "wrong_type", _first(_rules(feed))).alias("reason"),
+        # Parquet has no text of its own: a rejected row's is its values, before they got types.
+        F.when(reason.isNotNull() & (F.col("raw") == ""), F.col("as_text")).otherwise(F.col("raw")).alias("raw"),
+        reason.alias("reason"),
     )
 
 
@@ -152,3 +149,10 @@ def _first(rules: object) -> Column:
     pairs: list[tuple[Column, str]] = list(rules)  # type: ignore[call-overload]
     whens = [F.when(condition, F.lit(reason)) for condition, reason in pairs]
     return reduce(lambda left, right: F.coalesce(left, right), whens, F.lit(None).cast("string"))
+
+
+def with_raw_of_rejected(rows: DataFrame, feed: str) -> DataFrame:
+    """Let go of sound rows' raw text; a row rejected late that never had one gets its values'."""
+    values = F.to_json(F.struct(*FEEDS[feed].column_names))
+    raw = F.when(F.col("reason").isNotNull(), F.when(F.col("raw") == "", values).otherwise(F.col("raw")))
+    return rows.withColumn("raw", raw)
