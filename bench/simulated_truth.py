@@ -3,7 +3,7 @@
     python -m bench.simulated_truth var/simulated --as-of 2026-10-31
 
 Prints precision and recall of cleaning by kind of dirt, of the bots found, and NDCG@10 of the published lists
-beside random lists, popularity and the best possible, on what was bought in the 7 days after. The last line is JSON.
+beside random lists, popularity and the best possible, on what was bought in the 7 days after. Last line: JSON.
 """
 
 from __future__ import annotations

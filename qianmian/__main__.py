@@ -1,4 +1,4 @@
-"""Qianmian on one machine: `python -m qianmian run|up|stop|status|logs` (behind `make`)."""
+"""Qianmian on one machine: `python -m qianmian run|up|stop|status|logs` (behind `make`), and pseudonyms."""
 
 from __future__ import annotations
 
@@ -86,6 +86,16 @@ def logs(args: argparse.Namespace) -> int:
     return 0
 
 
+def pseudonym(args: argparse.Namespace) -> int:
+    """Print the pseudonyms of the shop's user ids, so that the shop can join back to its own."""
+    from spark_jobs.pseudonyms import Pseudonyms, read_key
+
+    pseudonyms = Pseudonyms(read_key(settings.load_daily().pseudonym_key_file))
+    for user_id in args.user_id:
+        print(f"{user_id}\t{pseudonyms.of(user_id)}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m qianmian", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -108,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add(stop, "stop")
     add(status, "status")
     add(logs, "logs").add_argument("--lines", type=int, default=30, help="of each log (default: %(default)s)")
+    add(pseudonym, "pseudonym").add_argument("user_id", nargs="+", help="the shop's own id")
     return parser
 
 
