@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.tables import ACTION_FEEDS
 from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, NewTable, cleaning_parser, report, session_for, settle
+from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for
 from spark_jobs.landed import changed_since, plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from spark_jobs.settling import NewTable
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
@@ -30,6 +32,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
+                from spark_jobs.settling import settle
+
                 judged = _judged(spark, lake, stale)
 
                 def bots(clean: Mapping[str, DataFrame]) -> list[NewTable]:
@@ -88,12 +92,13 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
 def _bots(spark: SparkSession, lake: Lake, events: FeedWork, clean: Mapping[str, DataFrame]) -> NewTable:
     """Make the bots' next state: what was found before stands, what these events give away is added."""
     from spark_jobs import store
+    from spark_jobs.settling import NewTable
     from spark_jobs.transforms.bots import find_bots
 
     manifest = lake.manifest("bots")
     standing = {day for day in manifest.partitions if day < events.work.since.isoformat()}
-    found = find_bots(clean["events"]) if clean else store.no_rows(spark, "bots")
-    if standing:
+    found = find_bots(clean["events"]) if "events" in clean else None
+    if found is not None and standing:
         known = store.read_table(spark, lake.folder("bots"), manifest, standing)
         found = found.join(known.select("user_id"), "user_id", "left_anti")
     return NewTable(manifest, manifest.partitions.keys() - standing, found)

@@ -13,7 +13,7 @@ from typing import Any
 
 from expectations.tables import STATE_FEEDS
 from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for, settle
+from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for
 from spark_jobs.landed import changed_since, plan
 
 
@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             with session_for(stale, lake, args) as spark:
                 from spark_jobs import store
                 from spark_jobs.reading.reader import read_raw
+                from spark_jobs.settling import settle
                 from spark_jobs.transforms.typed import typed, with_raw_of_rejected
                 from spark_jobs.transforms.versions import latest_versions, with_versions
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
-import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import reduce
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,8 @@ from spark_jobs.manifest import NAME, Manifest, commit, read_manifest
 from spark_jobs.pseudonyms import Pseudonyms, read_key
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
-    from spark_jobs.store import Written
     from spark_jobs.verdicts import FileVerdict
 
 log = logging.getLogger(__name__)
@@ -58,16 +55,6 @@ class FeedWork:
     folder: Path
     manifest: Manifest
     work: Work
-
-
-@dataclass
-class NewTable:
-    """One table's next state: partitions that fall away, rows for new files, and its next inputs."""
-
-    manifest: Manifest
-    touched: set[str]
-    rows: DataFrame
-    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Lake:
@@ -132,133 +119,6 @@ def session_for(feeds: Sequence[FeedWork], lake: Lake, args: argparse.Namespace)
     with spark_session("qianmian cleaning", lake.root / "tmp" / "spark", args.master, args.driver_memory) as spark:
         fit_shuffles(spark, sum(file.size for one in feeds for file in one.work.read))
         yield spark
-
-
-def settle(
-    spark: SparkSession,
-    lake: Lake,
-    feeds: Sequence[FeedWork],
-    judged: Mapping[str, DataFrame],
-    max_share: float,
-    depends_on: Mapping[str, str],
-    more_tables: Callable[[Mapping[str, DataFrame]], list[NewTable]],
-) -> dict[str, FileVerdict]:
-    """Judge the feeds' rows, refuse bad files, write what stands and commit it; return the files' verdicts.
-
-    `more_tables` makes tables that follow from the judged rows. Order of commits: quarantine, those, then the
-    feeds' own. A feed's manifest says which files are done, so after a kill in between the next run does them
-    again, and all that they had written before is replaced. Raises StepError with nothing committed.
-    """
-    from pyspark.sql import functions as F  # noqa: N812
-
-    from spark_jobs import store
-    from spark_jobs.verdicts import judge, refuse_bad_files, warn_of_unasked_columns
-
-    for rows in judged.values():
-        rows.persist()
-    files = judge(judged, lake.landing) if judged else {}
-    refuse_bad_files(files.values(), judged, lake.landing, max_share)
-    warn_of_unasked_columns(files.values())
-    log.info("%d files judged, %d rows", len(files), sum(file.rows for file in files.values()))
-
-    clean = {
-        feed: rows.where(F.col("reason").isNull() & F.col("set_aside").isNull()) for feed, rows in judged.items()
-    }
-    tables = [_quarantine(spark, lake, feeds, judged), *more_tables(clean)]
-    for one in feeds:
-        touched = {
-            partition
-            for path, known in one.manifest.inputs.items()
-            if path not in one.work.kept
-            for partition in known["partitions"]
-        }
-        for file in one.work.read:
-            touched |= files[file.path].partitions
-        rows = clean.get(one.feed, store.no_rows(spark, one.feed)).select(*CLEAN[one.feed].column_names)
-        if one.work.kept and touched & one.manifest.partitions.keys():
-            standing = store.read_table(spark, one.folder, one.manifest, touched)
-            rows = rows.unionByName(store.only_of(standing, one.work.kept))
-        inputs = {**one.work.kept, **{file.path: _input(file, files[file.path]) for file in one.work.read}}
-        tables.append(NewTable(one.manifest, touched, rows, inputs))
-
-    commit_id = secrets.token_hex(8)
-    written = {}
-    for table in tables:
-        name = table.manifest.table
-        folder = lake.folder(name)
-        written[name] = (folder, store.write_rows(table.rows, folder, name, commit_id))
-        log.info("%s: %d partitions written", name, len(written[name][1]))
-    described = store.describe(spark, written)
-    _account(files.values(), described)
-    for table in tables:
-        name = table.manifest.table
-        kept = {value: part for value, part in table.manifest.partitions.items() if value not in table.touched}
-        partitions = dict(sorted({**kept, **described[name].partitions}.items()))
-        inputs = dict(sorted(table.inputs.items()))
-        commit(
-            lake.folder(name),
-            replace(
-                table.manifest,
-                partitions=partitions,
-                inputs=inputs,
-                depends_on=dict(depends_on),
-                pseudonym_key=lake.fingerprint,
-            ),
-        )
-    for rows in judged.values():
-        rows.unpersist()
-    return files
-
-
-def _quarantine(
-    spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork], judged: Mapping[str, DataFrame]
-) -> NewTable:
-    """Make the quarantine's next state: these feeds' rejected rows, the standing ones of kept files."""
-    from pyspark.sql import functions as F  # noqa: N812
-
-    from spark_jobs import store
-    from spark_jobs.reading.reader import FILE_SEEN
-
-    columns = CLEAN["quarantine"].column_names
-    manifest = lake.manifest("quarantine")
-    touched = {one.feed for one in feeds}
-    kept = {path for one in feeds for path in one.work.kept}
-    rejected = [
-        rows.where(F.col("reason").isNotNull() & (F.col("reason") != FILE_SEEN))
-        .withColumn("feed", F.lit(feed))
-        .select(*columns)
-        for feed, rows in judged.items()
-    ]
-    if kept and touched & manifest.partitions.keys():
-        standing = store.read_table(spark, lake.folder("quarantine"), manifest, touched)
-        rejected.append(store.only_of(standing, kept).select(*columns))
-    rows = reduce(lambda left, right: left.unionByName(right), rejected, store.no_rows(spark, "quarantine"))
-    return NewTable(manifest, touched, rows)
-
-
-def _input(file: Landed, verdict: FileVerdict) -> dict[str, Any]:
-    """What the manifest keeps of an input file."""
-    return {
-        "sha256": file.sha256,
-        "partitions": sorted(verdict.partitions),
-        "counts": verdict.counts(),
-        "arrived_through": file.day.isoformat() if file.day else verdict.arrived_through,
-    }
-
-
-def _account(files: Iterable[FileVerdict], described: Mapping[str, Written]) -> None:
-    """Hold what was read against what was judged and what was written; raise RuntimeError where they differ."""
-    for file in files:
-        rejected = sum(file.quarantined.values())
-        judged = file.clean + rejected + sum(file.set_aside.values())
-        feed = file.path.split("/", 1)[0]
-        written = described[feed].rows_by_file.get(file.path, 0)
-        quarantined = described["quarantine"].rows_by_file.get(file.path, 0)
-        if not file.rows == judged or written != file.clean or quarantined != rejected:
-            raise RuntimeError(
-                f"{file.path}: {file.rows} rows read, but {file.clean} clean ({written} written), {rejected} "
-                f"rejected ({quarantined} written) and {sum(file.set_aside.values())} set aside"
-            )
 
 
 def report(lake: Lake, feeds: Sequence[str], read: Mapping[str, FileVerdict]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _USER_ID = re.compile(r'("user_id"\s*:\s*)("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]+)')
 # In text that is not JSON (any more): whatever follows the name, up to where a value may end.
 _BROKEN_USER_ID = re.compile(r"""(user_?id\\*["']?\s*[:=]?\s*\\*["']?)([^"',{}\[\]\\]+)""", re.IGNORECASE)
-# A file of this few rows may lack a column because its rows do: then they are judged one by one.
+# In a file of fewer rows than this, one row's fault may be all rows': they are judged one by one.
 _FEW_ROWS = 3
 
 
@@ -54,9 +54,9 @@ class JsonReader(RowReader):
             else:
                 objects += 1
                 yield self._row(text, row)
-        if objects == broken_objects == 0:
+        if objects == 0 and (broken_objects == 0 or broken_objects + others >= _FEW_ROWS):
             raise UnreadableFileError(
-                f"is not JSON Lines: none of its {others} lines is an object",
+                f"is not JSON Lines: none of its {broken_objects + others} lines is an object",
                 "Have the shop write one JSON object a line, {...} and nothing around it, "
                 "or name the file by what it is (.csv, .parquet).",
             )
@@ -95,9 +95,9 @@ class JsonReader(RowReader):
                 return replaced
         kept: dict[str, Any] = {}
         for name, value in row.items():
-            if name in unasked or (name == USER_ID and isinstance(value, list | dict)):
+            if name in unasked or isinstance(value, list | dict):
                 kept[name] = HIDDEN
-            elif name == USER_ID and isinstance(value, str):
+            elif name == USER_ID and isinstance(value, str) and value.strip():
                 kept[name] = self.pseudonyms.of(value.strip())
             else:
                 kept[name] = value
