@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.acceptance.tables import Tables, published_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_DAY, NEXT_DAY, THIRD_DAY = "2026-09-20", "2026-09-21", "2026-09-22"
@@ -108,7 +111,27 @@ def render(shop: Shop, step: str, as_of: str, run_id: str) -> tuple[list[str], d
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory, airflow_home: Path) -> Shop:
-    """A simulated shop after its first day."""
+    """A simulated shop after its first day; no test runs anything in it."""
     shop = Shop(tmp_path_factory.mktemp("home"))
     shop.run_day(FIRST_DAY, "first")
     return shop
+
+
+@dataclass
+class Days:
+    """The shop after its first day, the same day again, the next day, and the first day once more."""
+
+    shop: Shop
+    published: dict[str, Tables]
+
+
+@pytest.fixture(scope="session")
+def days(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Days:
+    """Run the days; keep what each run published, since a later run of a day replaces the earlier one's history."""
+    later = Shop(tmp_path_factory.mktemp("later"))
+    shutil.copytree(shop.home, later.home, dirs_exist_ok=True)
+    published = {"first": published_tables(later.lake, FIRST_DAY, "first")}
+    for day, run_id in ((FIRST_DAY, "again"), (NEXT_DAY, "next"), (FIRST_DAY, "past")):
+        later.run_day(day, run_id)
+        published[run_id] = published_tables(later.lake, day, run_id)
+    return Days(later, published)

@@ -9,22 +9,23 @@ import duckdb
 from expectations.tables import PUBLISHED, history_dir
 
 RUN_COLUMNS = ("run_id", "generated_at")
+Tables = dict[str, list[tuple[object, ...]]]
 
 
-def published_rows(lake: Path, table: str, as_of: str, run_id: str) -> list[tuple[object, ...]]:
-    """Return the rows that a run published for a day, sorted, without the columns that name the run."""
-    file = history_dir(lake, table, as_of) / f"{run_id}.parquet"
+def published_tables(lake: Path, as_of: str, run_id: str) -> Tables:
+    """Return all that a run published for a day, each table sorted, without the columns that name the run."""
     exclude = ", ".join(RUN_COLUMNS)
-    return duckdb.sql(f"select * exclude ({exclude}) from read_parquet('{file}') order by all").fetchall()
-
-
-def differences(lake: Path, as_of: str, run_id: str, other_lake: Path, other_run_id: str) -> dict[str, int]:
-    """Count, by table, the rows that stand on one side only."""
-    found = {}
+    tables = {}
     for table in PUBLISHED:
-        ours = published_rows(lake, table, as_of, run_id)
-        theirs = published_rows(other_lake, table, as_of, other_run_id)
-        assert ours, f"{table} of {as_of} is empty"
-        if ours != theirs:
-            found[table] = len(set(ours) ^ set(theirs))
-    return found
+        file = history_dir(lake, table, as_of) / f"{run_id}.parquet"
+        rows = duckdb.sql(f"select * exclude ({exclude}) from read_parquet('{file}') order by all").fetchall()
+        assert rows, f"{table} of {as_of} is empty"
+        tables[table] = rows
+    return tables
+
+
+def differences(ours: Tables, theirs: Tables) -> dict[str, int]:
+    """Count, by table, the rows that stand on one side only."""
+    return {
+        table: len(set(ours[table]) ^ set(theirs[table])) for table in PUBLISHED if ours[table] != theirs[table]
+    }

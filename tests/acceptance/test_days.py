@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from expectations.tables import PUBLISHED
-from tests.acceptance.conftest import FIRST_DAY, NEXT_DAY, ROOT, Shop
+from tests.acceptance.conftest import FIRST_DAY, NEXT_DAY, ROOT, Days, Shop
 from tests.acceptance.reader import look
-from tests.acceptance.tables import differences, published_rows
+from tests.acceptance.tables import differences
 
 
 def query(shop: Shop, sql: str) -> list[tuple[object, ...]]:
@@ -45,50 +44,41 @@ def test_columns_are_described_in_the_warehouse(shop: Shop) -> None:
     assert not missing
 
 
-@pytest.fixture(scope="module")
-def days(shop: Shop) -> Shop:
-    """The shop after the same day again, the next day, and the first day once more."""
-    shop.run_day(FIRST_DAY, "again")
-    shop.run_day(NEXT_DAY, "next")
-    shop.run_day(FIRST_DAY, "past")
-    return shop
+def test_same_day_twice_is_identical(days: Days) -> None:
+    assert differences(days.published["first"], days.published["again"]) == {}
 
 
-def test_same_day_twice_is_identical(days: Shop) -> None:
-    assert differences(days.lake, FIRST_DAY, "first", days.lake, "again") == {}
+def test_next_day_is_another_day(days: Days) -> None:
+    assert set(differences(days.published["first"], days.published["next"])) == set(PUBLISHED)
 
 
-def test_next_day_is_not_the_first_day(days: Shop) -> None:
-    assert differences(days.lake, NEXT_DAY, "next", days.lake, "next") == {}
-    assert published_rows(days.lake, "user_portraits", NEXT_DAY, "next") != published_rows(
-        days.lake, "user_portraits", FIRST_DAY, "first"
+def test_past_day_after_a_later_one_is_identical(days: Days) -> None:
+    assert differences(days.published["first"], days.published["past"]) == {}
+
+
+def test_past_day_leaves_the_latest_in_place(days: Days) -> None:
+    assert look(days.shop.warehouse) is None
+    assert query(days.shop, "select run_id from pipeline_runs where is_latest") == [("next",)]
+    assert query(days.shop, "select status from pipeline_runs where run_id = 'past'") == [("published",)]
+
+
+def test_history_has_one_run_a_day(days: Days) -> None:
+    seen = query(
+        days.shop, "select as_of_date::varchar, count(distinct run_id) from user_portraits_history group by 1"
     )
-
-
-def test_past_day_after_a_later_one_is_identical(days: Shop) -> None:
-    assert differences(days.lake, FIRST_DAY, "first", days.lake, "past") == {}
-
-
-def test_past_day_leaves_the_latest_in_place(days: Shop) -> None:
-    assert look(days.warehouse) is None
-    assert query(days, "select run_id from pipeline_runs where is_latest") == [("next",)]
-    assert query(days, "select status from pipeline_runs where run_id = 'past'") == [("published",)]
-
-
-def test_history_has_one_run_a_day(days: Shop) -> None:
-    seen = query(days, "select as_of_date::varchar, count(distinct run_id) from user_portraits_history group by 1")
     assert sorted(seen) == [(FIRST_DAY, 1), (NEXT_DAY, 1)]
 
 
-def test_no_raw_user_id_past_landing(days: Shop) -> None:
+def test_no_raw_user_id_past_landing(days: Days) -> None:
     """The shop's own ids are found in landing, and in no file that the pipeline makes of it."""
-    users = sorted((days.lake / "landing" / "users").glob("*.csv"))[0].read_text().splitlines()[1:200]
+    lake = days.shop.lake
+    users = sorted((lake / "landing" / "users").glob("*.csv"))[0].read_text().splitlines()[1:200]
     raw_ids = [line.split(",")[0] for line in users]
     needles = re.compile("|".join(re.escape(raw) for raw in raw_ids).encode())
     offenders = [
         path
-        for path in days.lake.rglob("*")
-        if path.is_file() and "landing" not in path.relative_to(days.lake).parts and holds(path, needles)
+        for path in lake.rglob("*")
+        if path.is_file() and "landing" not in path.relative_to(lake).parts and holds(path, needles)
     ]
     assert not offenders
 

@@ -1,4 +1,7 @@
-"""Garbage in place of a feed: a clear error that names the file, or quarantine; yesterday's tables stay."""
+"""Garbage in place of a feed: an error that names the file, the refusal told, yesterday's tables left in place.
+
+Every kind of garbage in every feed is in tests/spark_jobs/test_refusals.py.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.tables import FEEDS
 from tests.acceptance.conftest import FIRST_DAY, NEXT_DAY, Shop
 from tests.acceptance.reader import look
 
-GARBAGE = ("empty", "truncated_parquet", "wrong_encoding", "column_missing", "one_line")
 #: What runs until the feeds are clean; a later step never starts once one of these has failed.
 CLEANING = ("land", "clean_entities", "clean_actions")
 
@@ -35,56 +36,29 @@ def copy(shop: Shop, tmp_path: Path) -> Shop:
     return copy
 
 
-def garble(folder: Path, feed: str, kind: str) -> Path:
-    """Put one bad file for the next day in place of the feed's own."""
+def tear(folder: Path, feed: str) -> Path:
+    """Put a truncated Parquet file in place of a feed's file of the next day."""
     for file in folder.glob(f"{feed}/*{NEXT_DAY}*"):
         file.unlink()
-    columns = FEEDS[feed].column_names
-    path = folder / feed / f"{NEXT_DAY}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "truncated_parquet":
-        path = path.with_suffix(".parquet")
-        whole = path.with_name("whole")
-        duckdb.sql("select i::varchar as a, 'x' as b from range(5000) t(i)").write_parquet(str(whole))
-        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        whole.unlink()
-    elif kind == "wrong_encoding":
-        path.write_bytes((",".join(columns) + "\n").encode() + "中文标题".encode("gb18030") * 20 + b"\n")
-    elif kind == "column_missing":
-        key = FEEDS[feed].required[0]
-        path.write_text(",".join(c for c in columns if c != key) + "\n" + "," * (len(columns) - 2) + "\n")
-    else:
-        with path.open("wb") as file:
-            for _ in range(100):
-                file.write(b"x" * (1 << 20))
-    return path
-
-
-@pytest.mark.parametrize("feed", ["events", "items"])
-@pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_stops_the_run_in_words(copy: Shop, feed: str, kind: str) -> None:
-    """The two required feeds, each kind; every feed with its reader is in tests/spark_jobs."""
-    path = garble(Path(copy.source), feed, kind)
-    for step in CLEANING:
-        done = copy.run_step(step, NEXT_DAY, "garbled")
-        if done.returncode:
-            break
-    said = (done.stdout + done.stderr).strip().splitlines()
-    assert done.returncode == 2, "\n".join(said[-20:])
-    error = next(i for i, line in enumerate(said) if line.startswith("ERROR in "))
-    assert path.name in said[error]
-    assert any(line.startswith("WHAT TO DO: ") for line in said[error:])
-    assert not any("Traceback" in line for line in said)
-    assert look(copy.warehouse) is None
+    whole, torn = folder / feed / "whole", folder / feed / f"{NEXT_DAY}.parquet"
+    duckdb.sql("select i::varchar as event_id, 'x' as b from range(5000) t(i)").write_parquet(str(whole))
+    torn.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
+    return torn
 
 
 def test_refusal_is_told_and_yesterdays_tables_stay(copy: Shop) -> None:
-    garble(Path(copy.source), "events", "truncated_parquet")
+    torn = tear(Path(copy.source), "events")
     assert copy.run_step("land", NEXT_DAY, "garbled").returncode == 0
     assert copy.run_step("clean_entities", NEXT_DAY, "garbled").returncode == 0
-    assert copy.run_step("clean_actions", NEXT_DAY, "garbled").returncode == 2
+    done = copy.run_step("clean_actions", NEXT_DAY, "garbled")
+    assert done.returncode == 2
+    said = (done.stdout + done.stderr).strip().splitlines()
+    error = next(i for i, line in enumerate(said) if line.startswith("ERROR in "))
+    assert torn.name in said[error]
+    assert any(line.startswith("WHAT TO DO: ") for line in said[error:])
+    assert not any("Traceback" in line for line in said)
+    assert look(copy.warehouse) is None
     assert copy.run_step("record_refusal", NEXT_DAY, "garbled").returncode == 0
     assert look(copy.warehouse) is None
     with duckdb.connect(str(copy.warehouse), read_only=True) as connection:

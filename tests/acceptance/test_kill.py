@@ -18,35 +18,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import NEXT_DAY, ROOT, STEPS, THIRD_DAY, Shop
+from tests.acceptance.conftest import ROOT, STEPS, THIRD_DAY, Days, Shop
 from tests.acceptance.reader import look
-from tests.acceptance.tables import differences
+from tests.acceptance.tables import Tables, differences, published_tables
 
 ROUNDS = int(os.environ.get("QIANMIAN_KILL_ROUNDS", "1"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, dict[str, float]]:
-    """A copy of the shop that runs the later days in peace, with the seconds that each step took."""
-    calm = Shop(tmp_path_factory.mktemp("calm"))
-    shutil.copytree(shop.home, calm.home, dirs_exist_ok=True)
+def undisturbed(days: Days, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, dict[str, float]]:
+    """What a copy of the shop publishes for the third day in peace, and the seconds that each step took."""
+    calm = copy_of(days.shop, tmp_path_factory.mktemp("calm"))
     seconds: dict[str, float] = {}
-    for day, run_id in ((NEXT_DAY, "calm-next"), (THIRD_DAY, "calm-third")):
-        for step in STEPS:
-            started = time.monotonic()
-            done = calm.run_step(step, day, run_id)
-            seconds[step] = time.monotonic() - started
-            assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
-    return calm, seconds
+    for step in STEPS:
+        started = time.monotonic()
+        done = calm.run_step(step, THIRD_DAY, "calm")
+        seconds[step] = time.monotonic() - started
+        assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
+    return published_tables(calm.lake, THIRD_DAY, "calm"), seconds
 
 
 @pytest.fixture
-def disturbed(shop: Shop, tmp_path: Path) -> Shop:
+def disturbed(days: Days, tmp_path: Path) -> Shop:
     """Another copy, in which steps will be killed."""
-    copy = Shop(tmp_path / "home")
-    shutil.copytree(shop.home, copy.home)
-    copy.run_day(NEXT_DAY, "disturbed-next")
-    return copy
+    return copy_of(days.shop, tmp_path / "home")
+
+
+def copy_of(shop: Shop, home: Path) -> Shop:
+    shutil.copytree(shop.home, home, dirs_exist_ok=True)
+    return Shop(home)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def kill_after(shop: Shop, step: str, run_id: str, seconds: float) -> bool:
 
 
 def test_killed_anywhere_the_next_run_succeeds(
-    undisturbed: tuple[Shop, dict[str, float]], disturbed: Shop, polled: Path
+    undisturbed: tuple[Tables, dict[str, float]], disturbed: Shop, polled: Path
 ) -> None:
     calm, seconds = undisturbed
     moments = random.Random(20260922)
@@ -91,7 +91,7 @@ def test_killed_anywhere_the_next_run_succeeds(
             done = disturbed.run_step(step, THIRD_DAY, "mended")
             assert done.returncode == 0, f"{step} after a kill: {done.stderr[-3000:]}"
     assert killed >= ROUNDS * len(STEPS) * 2 / 3, "the kills came too late to mean anything"
-    assert differences(calm.lake, THIRD_DAY, "calm-third", disturbed.lake, "mended") == {}
+    assert differences(calm, published_tables(disturbed.lake, THIRD_DAY, "mended")) == {}
 
     (polled.parent / "stop").touch()
     deadline = time.monotonic() + 60
