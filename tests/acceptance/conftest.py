@@ -127,7 +127,7 @@ class Days:
 
 @pytest.fixture(scope="session")
 def days(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Days:
-    """Run the days; keep what each run published, since a later run of a day replaces the earlier one's history."""
+    """Run the days; keep what each run published: a later run of a day replaces the earlier one's history."""
     later = Shop(tmp_path_factory.mktemp("later"))
     shutil.copytree(shop.home, later.home, dirs_exist_ok=True)
     published = {"first": published_tables(later.lake, FIRST_DAY, "first")}
