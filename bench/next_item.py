@@ -62,7 +62,7 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, li
         order by item_id
         """
     ).fetchall()
-    users, items = rows["user_place"].astype(np.int64), rows["place"].astype(np.int64)
+    users, items = (np.asarray(rows[name], dtype=np.int64) for name in ("user_place", "place"))
     split = np.asarray(np.ma.filled(rows["split_loo"], ""), dtype=str)
     return users, items, split, int(users.max()) + 1, len(texts), [text for (text,) in texts]
 
@@ -149,7 +149,7 @@ def main() -> None:
                 "settings": differs,
                 "seconds_encoding": round(encoded - started, 1),
                 "seconds_rest": round(time.perf_counter() - encoded, 1),
-            }  # fmt: skip
+            }
         )
     )
 

@@ -139,6 +139,9 @@ with DAG(
         **WAREHOUSE,
     )
 
-    path = [prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items]
-    chain(*path, [recommend, evaluate], build_tables, check_tables, publish, published)
-    [*path, recommend, evaluate, build_tables, check_tables, publish] >> record_refusal
+    steps = [
+        *(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items),
+        *(recommend, evaluate, build_tables, check_tables, publish),
+    ]
+    chain(*steps, published)
+    steps >> record_refusal

@@ -7,13 +7,14 @@ getvariable('users_before')   portraits published for the last earlier day; null
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expectations.tables import PUBLISHED, features_db, history_dir
+from expectations.tables import PUBLISHED, features_db, history_dir, run_dir
 from qianmian.step import StepError
 
 RESULTS = "data_quality_results"
@@ -67,7 +68,12 @@ def add_results_view(connection: duckdb.DuckDBPyConnection, results: pa.Table, a
 
 
 def _users_before(lake: Path, as_of: str) -> int | None:
-    """Count the portraits of the last earlier day that was published."""
-    folder = history_dir(lake, "user_portraits", as_of)
-    files = [file for file in folder.parent.glob("as_of_date=*/*.parquet") if file.parent.name < folder.name]
-    return pq.read_metadata(max(files)).num_rows if files else None
+    """Count the portraits of the last earlier day, as it was published last."""
+    records = [json.loads(file.read_text()) for file in (lake / "published" / "pipeline_runs").glob("*.json")]
+    earlier = [run for run in records if run["status"] == "published" and run["as_of_date"] < as_of]
+    if not earlier:
+        return None
+    last = max(earlier, key=lambda run: (run["as_of_date"], run["published_at"], run["run_id"]))
+    folder = history_dir(lake, "user_portraits", last["as_of_date"])
+    file = folder / f"{run_dir(lake, last['run_id']).name}.parquet"
+    return pq.read_metadata(file).num_rows if file.exists() else None

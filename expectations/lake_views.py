@@ -82,7 +82,6 @@ class CleanTables:
         rows = []
         for path, entry in self.new_inputs.items():
             counts = entry["counts"]
-            named = {name: n for name, n in counts.items() if name not in ("rows", "clean", "quarantined")}
             rows.append(
                 {
                     "feed": path.split("/", 1)[0],
@@ -91,7 +90,7 @@ class CleanTables:
                     "rows": counts["rows"],
                     "clean": counts["clean"],
                     "quarantined": sum(counts["quarantined"].values()),
-                    "set_aside": sum(named.values()),
+                    "set_aside": sum(counts["set_aside"].values()),
                 }
             )
         return pa.Table.from_pylist(rows, schema=_INPUT_COUNTS)

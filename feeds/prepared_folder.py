@@ -35,6 +35,8 @@ class PreparedFolder:
 
         Raises StepError if the folder was filled by something else.
         """
+        for aside in self.root.glob("*/.*.tmp"):
+            aside.unlink()  # left by a run that was killed while writing
         record = self._read_record()
         if record is None:
             if self.root.is_dir() and any(self.root.iterdir()):

@@ -89,8 +89,10 @@ class LocalAirflow:
     def stop(self) -> bool:
         """Stop all parts with everything they started. Tell whether anything ran."""
         with locked(self.home.lock):
-            # The scheduler first: it would see its tasks die and start them again.
-            ran = [self.processes[name].stop() for name in ("scheduler", "dag-processor", "api-server")]
+            # The scheduler first: it would see its tasks die and start them again. The api-server has nothing to
+            # lose, and would wait for every browser that is connected.
+            ran = [self.processes[name].stop() for name in ("scheduler", "dag-processor")]
+            ran.append(self.processes["api-server"].stop(patience_s=2.0))
             ran.append(bool(self.home.postgres.pid()))
             self.home.postgres.stop()
         return any(ran)

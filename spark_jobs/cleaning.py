@@ -98,8 +98,8 @@ class Lake:
         if manifest.pseudonym_key not in ("", self.fingerprint) and not self._full_refresh:
             raise StepError(
                 f"The clean table {table} was made with another pseudonym key than the one given now.",
-                "Give back the old key (var/secrets/pseudonym.key or QIANMIAN_PSEUDONYM_KEY). If it is lost, clean "
-                "both steps with --full-refresh: every user then gets another pseudonym.",
+                "Give back the old key (var/secrets/pseudonym.key or QIANMIAN_PSEUDONYM_KEY). If it is lost, run "
+                "both cleaning steps with --full-refresh: every user then gets another pseudonym.",
             )
         return manifest
 
@@ -147,7 +147,7 @@ def settle(
     for rows in judged.values():
         rows.persist()
     files = judge(judged, lake.landing) if judged else {}
-    refuse_bad_files(files.values(), lake.landing, max_share)
+    refuse_bad_files(files.values(), judged, lake.landing, max_share)
     warn_of_unasked_columns(files.values())
     log.info("%d files judged, %d rows", len(files), sum(file.rows for file in files.values()))
 
@@ -256,18 +256,11 @@ def report(lake: Lake, feeds: Sequence[str], read: Mapping[str, FileVerdict]) ->
     by_feed: dict[str, dict[str, Any]] = {}
     for feed in feeds:
         inputs = lake.manifest(feed).inputs.values()
-        totals: Counter[str] = Counter()
-        quarantined: Counter[str] = Counter()
-        for known in inputs:
-            counts = dict(known["counts"])
-            quarantined.update(counts.pop("quarantined"))
-            totals.update(counts)
+        counts = [known["counts"] for known in inputs]
         by_feed[feed] = {
             "files": len(inputs),
-            "rows": totals.pop("rows", 0),
-            "clean": totals.pop("clean", 0),
-            "quarantined": dict(sorted(quarantined.items())),
-            **dict(sorted(totals.items())),
+            **{name: sum(one[name] for one in counts) for name in ("rows", "clean", "anonymised")},
+            **{name: _sum_by_name(one[name] for one in counts) for name in ("quarantined", "set_aside")},
         }
     _log_table(by_feed)
     return {
@@ -279,11 +272,19 @@ def report(lake: Lake, feeds: Sequence[str], read: Mapping[str, FileVerdict]) ->
     }
 
 
+def _sum_by_name(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))
+
+
 def _log_table(by_feed: Mapping[str, Mapping[str, Any]]) -> None:
-    lines = [f"{'feed':<18}{'files':>7}{'rows':>12}{'clean':>12}{'quarantined':>13}  of which, and what else"]
+    columns = ("files", "rows", "clean", "quarantined", "set_aside", "anonymised")
+    lines = [f"{'feed':<18}" + "".join(f"{name:>13}" for name in columns) + "  reasons"]
     for feed, one in by_feed.items():
-        rejected = sum(one["quarantined"].values())
-        more = {**one["quarantined"], **{k: v for k, v in one.items() if isinstance(v, int)}}
-        words = ", ".join(f"{name} {n}" for name, n in more.items() if name not in ("files", "rows", "clean"))
-        lines.append(f"{feed:<18}{one['files']:>7}{one['rows']:>12}{one['clean']:>12}{rejected:>13}  {words}")
+        reasons = {**one["quarantined"], **one["set_aside"]}
+        figures = {**one, **{name: sum(one[name].values()) for name in ("quarantined", "set_aside")}}
+        words = ", ".join(f"{name} {n}" for name, n in reasons.items())
+        lines.append(f"{feed:<18}" + "".join(f"{figures[name]:>13}" for name in columns) + f"  {words}")
     log.info("All that was cleaned so far:\n%s", "\n".join(lines))

@@ -55,6 +55,7 @@ def spark_session(
         "spark.sql.ansi.enabled": "true",  # a cast that may fail says so: try_cast
         "spark.sql.shuffle.partitions": "8",  # raised by adaptive execution's splitting, not by hand
         "spark.sql.adaptive.enabled": "true",
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",  # read twice or thrice, then gone
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.compression.codec": "zstd",
     }

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 ENOUGH_BAD_ROWS = 10
 ENOUGH_IF_ALL_ARE_BAD = 3
 _EXAMPLE_CHARACTERS = 200
+_SEEN = ("source_file", "row_number", "raw")
 
 _REMEDIES = {
     "malformed": "have the shop write valid rows",
@@ -48,80 +49,90 @@ class FileVerdict:
     rows: int = 0
     columns: list[str] = field(default_factory=list)
     clean: int = 0
-    without_consent: int = 0
+    anonymised: int = 0
     retold: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, tuple[int, str]] = field(default_factory=dict)
+    first_rows: dict[str, int] = field(default_factory=dict)
     partitions: set[str] = field(default_factory=set)
     arrived_through: str = ALWAYS.isoformat()
 
     def counts(self) -> dict[str, Any]:
-        """Counts as the manifest holds them: rows = clean + quarantined + what is set aside by name."""
-        aside = dict(sorted(self.set_aside.items()))
-        if self.without_consent:
-            aside["without_consent"] = self.without_consent
+        """Counts as the manifest holds them: rows = clean + quarantined + set aside; anonymised rows are clean."""
         return {
             "rows": self.rows,
             "clean": self.clean,
             "quarantined": dict(sorted(self.quarantined.items())),
-            **aside,
+            "set_aside": dict(sorted(self.set_aside.items())),
+            "anonymised": self.anonymised,
         }
 
 
 def judge(judged: Mapping[str, DataFrame], landing: Path) -> dict[str, FileVerdict]:
-    """Count every feed's judged rows by file, in one Spark job.
+    """Count every feed's judged rows by file.
 
     Judged rows have the clean table's columns and raw, reason, set_aside, is_anonymised, is_retold. Raises
     StepError for a file that is wrong as a whole.
     """
-    is_file = F.col("reason").eqNullSafe(F.lit(FILE_SEEN))
-    # A file's last row says what was seen in it, whole; of all others a glimpse is enough.
-    example = F.when(is_file, F.col("raw")).otherwise(F.substring("raw", 1, _EXAMPLE_CHARACTERS))
+    # Only numbers are aggregated: a text among them would make Spark sort all rows.
     counted = [
-        rows.groupBy("source_file", "reason", "set_aside", "is_anonymised", "is_retold").agg(
+        rows.groupBy(
+            "source_file",
+            "reason",
+            "set_aside",
+            "is_anonymised",
+            "is_retold",
+            F.col(str(CLEAN[feed].partition)).cast("string").alias("partition"),
+        ).agg(
             F.count("*").alias("n"),
             F.min("row_number").alias("first_row"),
-            F.min_by(example, "row_number").alias("example"),
-            F.collect_set(F.col(str(CLEAN[feed].partition)).cast("string")).alias("partitions"),
-            F.max(F.when(~is_file, F.col("arrived_on"))).alias("arrived_through"),
+            F.max("arrived_on").alias("last_arrival"),
         )
         for feed, rows in judged.items()
     ]
+    groups = _union(counted).collect()
+    seen = _union([rows.where(F.col("reason") == FILE_SEEN).select(*_SEEN) for rows in judged.values()]).collect()
     files: dict[str, FileVerdict] = {}
-    for row in reduce(lambda left, right: left.unionByName(right), counted).collect():
-        _add(files.setdefault(row.source_file, FileVerdict(row.source_file)), row, landing)
-    return dict(sorted(files.items()))
+    for source_file, rows_read, what in sorted(seen):
+        files[source_file] = _opened(source_file, rows_read, json.loads(what), landing)
+    for group in groups:
+        if group.reason != FILE_SEEN:
+            _add(files[group.source_file], group)
+    return files
 
 
-def _add(file: FileVerdict, row: Row, landing: Path) -> None:
+def _union(parts: list[DataFrame]) -> DataFrame:
+    return reduce(lambda left, right: left.unionByName(right), parts)
+
+
+def _opened(path: str, rows: int, seen: dict[str, Any], landing: Path) -> FileVerdict:
+    """Start a file's verdict with what the reader saw in it."""
+    if "what" in seen:
+        raise StepError(
+            f"{landing / path} {seen['what']}.",
+            f"{seen['remedy']} Nothing of this step was written: put the file right at the source, and run again.",
+        )
+    return FileVerdict(path, rows, seen["columns"])
+
+
+def _add(file: FileVerdict, group: Row) -> None:
     """Add one group of a file's rows to its verdict."""
-    if row.reason == FILE_SEEN:
-        seen = json.loads(row.example)
-        if "what" in seen:
-            raise StepError(
-                f"{landing / file.path} {seen['what']}.",
-                f"{seen['remedy']} Nothing of this step was written: put the file right at the source, "
-                "and run again.",
-            )
-        file.rows = row.first_row
-        file.columns = seen["columns"]
-        return
-    file.arrived_through = max(file.arrived_through, row.arrived_through.isoformat())
-    if row.reason is not None:
-        file.quarantined[row.reason] += row.n
-        file.retold += row.n if row.is_retold else 0
-        if row.reason not in file.examples or row.first_row < file.examples[row.reason][0]:
-            file.examples[row.reason] = (row.first_row, row.example)
-    elif row.set_aside is not None:
-        file.set_aside[row.set_aside] += row.n
+    file.arrived_through = max(file.arrived_through, group.last_arrival.isoformat())
+    if group.reason is not None:
+        file.quarantined[group.reason] += group.n
+        file.retold += group.n if group.is_retold else 0
+        file.first_rows[group.reason] = min(file.first_rows.get(group.reason, group.first_row), group.first_row)
+    elif group.set_aside is not None:
+        file.set_aside[group.set_aside] += group.n
     else:
-        file.clean += row.n
-        file.without_consent += row.n if row.is_anonymised else 0
-        file.partitions.update(row.partitions)
+        file.clean += group.n
+        file.anonymised += group.n if group.is_anonymised else 0
+        file.partitions.add(group.partition)
 
 
-def refuse_bad_files(files: Iterable[FileVerdict], landing: Path, max_share: float) -> None:
+def refuse_bad_files(
+    files: Iterable[FileVerdict], judged: Mapping[str, DataFrame], landing: Path, max_share: float
+) -> None:
     """Raise StepError for the worst file of which more than `max_share` went to quarantine.
 
     Rows told before by another file do not count: handing a file over twice does no harm. A file with few bad
@@ -136,14 +147,17 @@ def refuse_bad_files(files: Iterable[FileVerdict], landing: Path, max_share: flo
     if worst is None:
         return
     share, file = worst
-    reasons = []
-    remedies = []
-    for reason, count in file.quarantined.most_common(3):
-        number, example = file.examples[reason]
-        reasons.append(f"  {reason}: {count} rows, the first is row {number}: {example}")
-        remedy = _remedy(reason)
-        if remedy not in remedies:
-            remedies.append(remedy)
+    top = sorted(file.quarantined.items(), key=lambda entry: (-entry[1], entry[0]))[:3]
+    first_rows = [file.first_rows[reason] for reason, _ in top]
+    rows = judged[file.path.split("/", 1)[0]].where(
+        (F.col("source_file") == file.path) & F.col("row_number").isin(first_rows) & (F.col("reason") != FILE_SEEN)
+    )
+    raw = {row.row_number: row.raw for row in rows.select("row_number", "raw").collect()}
+    reasons = [
+        f"  {reason}: {count} rows, the first is row {number}: {raw[number][:_EXAMPLE_CHARACTERS]}"
+        for (reason, count), number in zip(top, first_rows, strict=True)
+    ]
+    remedies = list(dict.fromkeys(_remedy(reason) for reason, _ in top))
     raise StepError(
         f"{landing / file.path}: {share:.0%} of its {file.rows} rows are unusable, more than the {max_share:.0%} "
         "allowed.\n" + "\n".join(reasons),
@@ -155,9 +169,7 @@ def refuse_bad_files(files: Iterable[FileVerdict], landing: Path, max_share: flo
 
 def _remedy(reason: str) -> str:
     code, _, column = reason.partition(":")
-    if code in _REMEDIES:
-        return _REMEDIES[code]
-    return f"have the shop fill {column} as docs/feeds.md says"
+    return _REMEDIES.get(code) or f"have the shop fill {column} as docs/feeds.md says"
 
 
 def warn_of_unasked_columns(files: Iterable[FileVerdict]) -> None:

@@ -20,6 +20,7 @@ class Popularity:
     @staticmethod
     def of(scores: np.ndarray) -> Popularity:
         """Scale each row by its largest value, and lift everyone's row a little above 0."""
+        scores = scores.astype(np.float64)
         top = scores.max(axis=1, keepdims=True)
         scaled = np.divide(scores, top, out=np.zeros_like(scores), where=top > 0)
         scaled[-1] = (scaled[-1] + 1e-3) / (1.0 + 1e-3)

@@ -78,6 +78,7 @@ class JsonReader(RowReader):
                 value = "true" if value else "false"
             elif isinstance(value, list | dict):
                 problem = problem or f"{WRONG_TYPE}:{name}"
+                value = None
             elif name in row:
                 value = ""
             values.append(value)

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from spark_jobs.reading.rows import UnreadableFileError
 
@@ -30,14 +30,15 @@ def read_lines(path: Path) -> Iterator[Line]:
     Raises UnreadableFileError for an empty file, a broken archive, and at a byte that is not UTF-8.
     """
     packed = path.name.lower().endswith(".gz")
-    with gzip.open(path, "rb") if packed else path.open("rb") as stream:
+    with path.open("rb") as file:
+        stream: BinaryIO = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
         try:
             yield from _decoded(stream)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFileError(f"is not a whole gzip archive ({error})", _NO_GOOD_GZIP) from error
 
 
-def _decoded(stream: IO[bytes]) -> Iterator[Line]:
+def _decoded(stream: BinaryIO) -> Iterator[Line]:
     offset = 0
     for number, (line, length) in enumerate(_bounded(stream), start=1):
         if number == 1:
@@ -63,7 +64,7 @@ def _decoded(stream: IO[bytes]) -> Iterator[Line]:
         )
 
 
-def _bounded(stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+def _bounded(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield each line's bytes, cut at LONGEST_LINE + 1, and its length in the file."""
     while line := stream.readline(LONGEST_LINE + 1):
         length = len(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spark_jobs.reading.rows import MALFORMED, USER_ID, RawRow, RowReader, UnreadableFileError, numbered
+from spark_jobs.reading.rows import USER_ID, RawRow, RowReader, UnreadableFileError, numbered
 
 _ROWS_AT_ONCE = 4096
 _WRITE_AGAIN = "Have the shop write the file again; write files aside and rename them when whole."
@@ -39,22 +38,23 @@ class ParquetReader(RowReader):
             ) from error
 
     def _batch(self, batch: pa.RecordBatch) -> Iterator[tuple[str, str | None, list[str | None] | None]]:
-        names = batch.schema.names
-        order = [names.index(name) if name in names else None for name in self.table.column_names]
-        user = names.index(USER_ID) if USER_ID in names else None
-        columns = [_as_text(batch.column(name), name) for name in names]
-        for row in zip(*columns, strict=True):
-            fields = ["" if value is None else value.strip() for value in row]
-            if user is not None and fields[user]:
-                fields[user] = self.pseudonyms.of(fields[user])
-            raw = json.dumps({n: v for n, v in zip(names, fields, strict=True) if v}, ensure_ascii=False)
-            if "\\u0000" in raw:
-                yield raw, MALFORMED, None
-            else:
-                yield raw, None, [None if place is None else fields[place] for place in order]
+        columns = {name: self._as_text(batch.column(name), name) for name in batch.schema.names}
+        absent = [None] * len(batch)
+        for values in zip(*[columns.get(name, absent) for name in self.table.column_names], strict=True):
+            # Its raw text, and so its cost, is left to whoever needs it: it is these values.
+            yield "", None, list(values)
+
+    def _as_text(self, column: pa.Array, name: str) -> list[str | None]:
+        text = pc.utf8_trim_whitespace(_cast(column, name))
+        if name == USER_ID:
+            encoded = text.dictionary_encode()
+            known = [self.pseudonyms.of(value) if value else value for value in encoded.dictionary.to_pylist()]
+            text = pc.take(pa.array(known, pa.string()), encoded.indices)
+        filled: list[str | None] = pc.fill_null(text, "").to_pylist()
+        return filled
 
 
-def _as_text(column: pa.Array, name: str) -> list[str | None]:
+def _cast(column: pa.Array, name: str) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
@@ -68,8 +68,7 @@ def _as_text(column: pa.Array, name: str) -> list[str | None]:
         # A time without a zone is UTC; nanoseconds are cut, as the lake keeps microseconds.
         column = pc.cast(column, pa.timestamp("us", kind.tz), safe=False)
         column = pc.strftime(column.cast(pa.timestamp("us", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
-    text = pc.cast(column, pa.string())
-    return text.to_pylist()  # type: ignore[no-any-return]
+    return pc.cast(column, pa.string())
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,8 @@ class RawRow(NamedTuple):
 
     `values` are the feed's columns in order, as text without surrounding blanks, the user id a pseudonym:
     empty where the row brings the column without a value, None where it does not bring the column.
-    `raw` is the row's text with the user id replaced and what no column asks for hidden.
+    `raw` is the row's text with the user id replaced and what no column asks for hidden; empty for a
+    sound row of a format without text, where it is the values.
     """
 
     number: int

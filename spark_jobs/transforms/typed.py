@@ -65,7 +65,13 @@ def typed(raw: DataFrame, feed: str) -> DataFrame:
         "source_file",
         "row_number",
         "file_day",
-        "raw",
+        # Parquet has no text of its own: a row's raw text is its values.
+        F.when(
+            (F.col("raw") == "") & F.col("problem").isNull(),
+            F.to_json(F.struct(*[text[n].alias(n) for n in text])),
+        )
+        .otherwise(F.col("raw"))
+        .alias("raw"),
         "problem",
         *[value[column.name].alias(column.name) for column in table.columns],
         _first(

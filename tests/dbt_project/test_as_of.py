@@ -122,7 +122,7 @@ def put_next(lake: SmallLake) -> None:
     )
 
 
-def features(lake: SmallLake) -> dict[str, Rows]:
+def features(lake: SmallLake) -> dict[str, list[tuple[Any, ...]]]:
     """Every feature table as it stands, but the one that is meant to look later."""
     return {
         table: lake.query(f"select * from features.features.{table} order by all")

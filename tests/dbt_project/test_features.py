@@ -52,7 +52,7 @@ EVENTS = [
     event(12, "2026-11-08", "bob", "purchase", "pot", quantity="1.000", unit_price="90.0000"),
     event(13, "2026-11-07", "bob", "purchase", "pot", arrived_on="2026-11-08"),
 ]
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"item_id": "tea", "title": "茶", "category_path": "food > tea", "brand": "Hu", "price": "10.0000"},
     {"item_id": "cup", "title": "Cup", "category_path": "home > cups", "brand": "Hu", "price": "20.0000"},
     {"item_id": "pot", "title": "Pot", "category_path": "home > pots", "price": "90.0000", "description": "Iron."},

@@ -11,6 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from expectations.candidate_views import add_candidate_views
+from expectations.lake_views import CleanTables, lake_views
+from expectations.results import Result, run_suite
+from expectations.suites import CLEAN_SUITES, PUBLISHED_SUITES
 from expectations.tables import CLEAN, clean_dir
 from expectations.validator import Validator
 from tests.candidate_tables import Rows, arrow_table, user_id
@@ -99,10 +103,18 @@ def write_clean(lake: Path, tables: dict[str, Rows], counts: dict[str, dict[str,
             pq.write_table(arrow_table(table, part), folder / file)
             partitions[value] = {"files": [file], "rows": len(part), "version": "1"}
         inputs = {}
-        for path in sorted({row["source_file"] for row in rows if row.get("source_file", "").startswith(f"{name}/")}):
+        for path in sorted(
+            {row["source_file"] for row in rows if row.get("source_file", "").startswith(f"{name}/")}
+        ):
             mine = [row for row in rows if row["source_file"] == path]
             quarantined = {"wrong_type:event_at": rejected[path]} if path in rejected else {}
-            counted = {"rows": len(mine) + rejected.get(path, 0), "clean": len(mine), "quarantined": quarantined}
+            counted = {
+                "rows": len(mine) + rejected.get(path, 0),
+                "clean": len(mine),
+                "quarantined": quarantined,
+                "set_aside": {},
+                "anonymised": 0,
+            }
             inputs[path] = {
                 "sha256": f"sha of {path} {len(mine)}",
                 "partitions": sorted({str(row[table.partition]) for row in mine}),
@@ -128,3 +140,25 @@ def one_validator(validator: Validator, monkeypatch: pytest.MonkeyPatch) -> Call
     """Let the runner use the session's validator: making one again costs each test a second for nothing."""
     monkeypatch.setattr("expectations.run.Validator", lambda: validator)
     return lambda: validator
+
+
+def table_results(lake: Path, table: str, validator: Validator, stage: str = "clean") -> dict[str, Result]:
+    """Results of one table's suite, by name."""
+    with lake_views(lake, "r1", CleanTables(lake, AS_OF)) as connection:
+        if stage == "tables":
+            add_candidate_views(connection, lake, AS_OF)
+        suite = (CLEAN_SUITES if stage == "clean" else PUBLISHED_SUITES)[table]
+        return {result.check_name: result for result in run_suite(suite, connection, validator)}
+
+
+@pytest.fixture
+def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
+    """Give the test an empty working directory, home and temporary directory; tell what was written there."""
+    folders = [tmp_path / name for name in ("cwd", "home", "tmp")]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.chdir(folders[0])
+    monkeypatch.setenv("HOME", str(folders[1]))
+    monkeypatch.setenv("TMPDIR", str(folders[2]))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return lambda: sorted(path for folder in folders for path in folder.rglob("*"))

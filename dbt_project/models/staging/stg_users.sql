@@ -6,7 +6,10 @@ with source as (
 ),
 
 latest as (
-    select *
+    select
+        *,
+        -- Over all versions so far: a shop that once told of consent cannot untell it by leaving the column out.
+        count(has_personalization_consent) over () > 0 as is_consent_kept
     from source
     qualify {{ is_latest_version('user_id') }}
 ),
@@ -21,6 +24,7 @@ typed as (
         region,
         cast(has_personalization_consent as boolean) as has_personalization_consent,
         cast(has_marketing_consent as boolean) as has_marketing_consent,
+        is_consent_kept,
 
         -- times
         cast(registered_at as timestamp) as registered_at,

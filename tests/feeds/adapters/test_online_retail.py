@@ -68,7 +68,9 @@ def test_every_raw_line_is_exactly_one_thing(real: Converted) -> None:
 
 def test_files_hold_what_the_report_says(real: Converted) -> None:
     lines = real.report["lines"]
-    assert real.rows("select event_type, count(*), count(distinct event_id) from events group by 1 order by 1") == [
+    assert real.rows(
+        "select event_type, count(*), count(distinct event_id) from events group by 1 order by 1"
+    ) == [
         ("purchase", lines["purchase"], lines["purchase"]),
         ("return", lines["return"], lines["return"]),
     ]
@@ -101,7 +103,9 @@ def test_events_are_as_the_feed_is_defined(real: Converted) -> None:
     columns = [row[0] for row in real.rows("describe events")]
     assert set(columns) <= set(FEEDS["events"].column_names)
     assert set(FEEDS["events"].required) <= set(columns)
-    assert real.rows("select count(*) from events where quantity <= 0 or unit_price <= 0 or user_id is null") == [(0,)]
+    assert real.rows("select count(*) from events where quantity <= 0 or unit_price <= 0 or user_id is null") == [
+        (0,)
+    ]
     assert real.rows("select count(distinct item_id) from events where item_id <> upper(item_id)") == [(0,)]
     by_file = f"select filename, event_at from read_parquet('{real.feeds}/events/*.parquet', filename = true)"
     wrong_day = f"select count(*) from ({by_file}) where filename not like '%/' || event_at::date || '.parquet'"
@@ -123,7 +127,9 @@ def test_every_item_is_known_on_the_day_of_its_first_event_and_has_a_product_nam
         )
     """)
     assert first_days[0][0] == first_days[0][1] > 3_700
-    notes = "('ebay', 'amazon', 'check', 'damages', 'damaged', 'found', '?', 'adjustment', 'sold as set on dotcom')"
+    notes = (
+        "('ebay', 'amazon', 'check', 'damages', 'damaged', 'found', '?', 'adjustment', 'sold as set on dotcom')"
+    )
     assert real.rows(f"select count(*) from items where lower(title) in {notes} or title is null") == [(0,)]
     last = "select arg_max(title, day) from items where item_id = '85123A'"
     most_used = """

@@ -131,6 +131,7 @@ def test_being_told_of_a_campaign_works_as_the_truth_says(shop: Shop) -> None:
         for path in sorted((shop.feeds / "campaigns").glob("*.jsonl"))
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
+    files = f"{shop.feeds}/campaign_contacts/*.csv"
     contacts = duckdb.connect().execute(f"select * from read_csv('{files}', all_varchar = true)").df()
     events = shop.good_events[shop.good_events["session_id"].notna() & (shop.good_events["user_id"] != "")]
     visits = events.groupby(["user_id", "session_id"])["event_at"].min().dt.strftime("%Y-%m-%d").reset_index()

@@ -2,9 +2,9 @@ with registered as (
     select * from {{ ref('stg_users') }}
 ),
 
--- A shop that never tells of consent has it from everyone; where one user has an answer, no answer is a no.
+-- A shop that never tells of consent has it from everyone; once one user has an answer, no answer is a no.
 consent as (
-    select count(has_personalization_consent) > 0 as is_kept from registered
+    select coalesce(bool_or(is_consent_kept), false) as is_kept from registered
 ),
 
 seen as (

@@ -1,0 +1,36 @@
+"""The daily DAG over REST, without a browser, and what a run that cannot work says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import AirflowForTests
+
+
+def test_a_run_publishes(airflow: AirflowForTests) -> None:
+    run_id = airflow.trigger(shop="simulated", as_of="2026-10-31")
+    assert airflow.wait(run_id) == "success", airflow.failure(run_id)
+    states = airflow.states(run_id)
+    assert states.pop("record_refusal") == "skipped"
+    assert set(states.values()) == {"success"}
+    assert airflow.settings("simulated").warehouse.is_file()
+
+
+def test_a_run_without_data_fails_at_once_with_the_steps_own_words(
+    airflow: AirflowForTests, tmp_path: Path
+) -> None:
+    run_id = airflow.trigger(shop="nothing", as_of="2026-10-31", source=str(tmp_path))
+    assert airflow.wait(run_id, 120) == "failed"
+    states = airflow.states(run_id)
+    assert (states["land"], states["publish"], states["record_refusal"]) == (
+        "failed",
+        "upstream_failed",
+        "success",
+    )
+    tasks = {task["task_id"]: task["try_number"] for task in airflow.api.tasks("personalize_daily", run_id)}
+    assert tasks["land"] == 1  # exit code 2: not tried again
+    log = airflow.log(run_id, "land")
+    assert "ERROR in land:" in log
+    assert "WHAT TO DO:" in log

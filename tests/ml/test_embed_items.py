@@ -1,0 +1,99 @@
+"""Vectors by content hash: the packaged model for real, and the store by itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ml.text_encoder import models, store
+from ml.text_encoder.embed_items import embed_items
+from qianmian.step import StepError
+from tests.ml.conftest import AS_OF, build_features, item, text_hash
+
+DAY = AS_OF.isoformat()
+
+
+def args_of(lake, model=models.PACKAGED):
+    return argparse.Namespace(lake=lake, as_of=DAY, run_id="test", model=model)
+
+
+def test_only_new_texts_are_encoded(tmp_path):
+    rows = [item("a", item_text="green tea"), item("b", item_text="black tea"), item("c", item_text="green tea")]
+    lake = build_features(tmp_path, item_features=rows)
+    first = embed_items(args_of(lake))
+    assert (first["texts_encoded"], first["texts_known"]) == (2, 0)
+
+    build_features(tmp_path, item_features=[*rows, item("d", item_text="winter jacket 冬季外套")])
+    second = embed_items(args_of(lake))
+    assert (second["texts_encoded"], second["texts_known"]) == (1, 2)
+    assert second["model_version"] == first["model_version"] == store.chosen_version(lake, DAY)
+
+    texts = ["green tea", "black tea", "winter jacket 冬季外套"]
+    vectors = store.read(lake, first["model_version"], np.array([text_hash(text) for text in texts]))
+    assert vectors.shape == (3, 384)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1], abs=1e-3)
+    tea, other = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
+    assert tea > other + 0.2
+
+
+def test_nothing_to_do_does_not_load_torch(tmp_path):
+    lake = build_features(tmp_path, item_features=[item("a")])
+    version = models.version_of(models.PACKAGED, models.locate(models.PACKAGED))
+    store.append(lake, version, [text_hash("text of a")], np.ones((1, 4), dtype=np.float32))
+    code = (
+        "import sys; from ml.text_encoder.embed_items import main;"
+        f"main(['--lake', {str(lake)!r}, '--as-of', {DAY!r}]);"
+        "sys.exit(7 if 'torch' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_model_is_an_error_that_names_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    lake = build_features(tmp_path, item_features=[item("a")])
+    with pytest.raises(StepError, match="no-such-model") as error:
+        embed_items(args_of(lake, "nobody/no-such-model"))
+    assert models.PACKAGED in error.value.remedy
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StepError, match="holds no sentence-transformers model"):
+        models.version_of("empty", models.locate(str(tmp_path / "empty")))
+
+
+def test_the_version_changes_with_the_weights(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    before = models.version_of("my/model", tmp_path)
+    assert models.version_of("my/model", tmp_path) == before
+    assert before.startswith("model-")
+    (tmp_path / "README.md").write_text("words about it")
+    assert models.version_of("my/model", tmp_path) == before
+    (tmp_path / "model.safetensors").write_bytes(b"2")
+    assert models.version_of("my/model", tmp_path) != before
+
+
+def test_versions_do_not_mix(tmp_path):
+    store.append(tmp_path, "one", ["h"], np.array([[1, 0]], dtype=np.float32))
+    store.append(tmp_path, "two", ["h"], np.array([[0, 1, 0]], dtype=np.float32))
+    assert store.known_hashes(tmp_path, "one") == {"h"}
+    assert store.read(tmp_path, "one", np.array(["h", "h"])).tolist() == [[1, 0], [1, 0]]
+    assert store.read(tmp_path, "two", np.array(["h"])).tolist() == [[0, 1, 0]]
+
+
+def test_a_missing_vector_is_an_error(tmp_path):
+    store.append(tmp_path, "one", ["h"], np.array([[1, 0]], dtype=np.float32))
+    with pytest.raises(StepError, match="1 item texts have no vector"):
+        store.read(tmp_path, "one", np.array(["h", "other"]))
+
+
+def test_a_day_without_vectors_is_an_error(tmp_path):
+    with pytest.raises(StepError, match="no item vectors were made for 2026-10-31"):
+        store.chosen_version(tmp_path, DAY)
