@@ -1,10 +1,10 @@
-"""Next item on Amazon Beauty 2014 or a folder of its shape: the blend without learning.
+"""Next item on Amazon Beauty 2014 or a folder of its shape: the blend, the sequence model, and both mixed.
 
 Every user's last item is the test, the one before it the validation, the rest trains. All items are ranked,
 those in the user's history barred. Settings are chosen on validation alone; for the test the validation item
 joins the history and the counts. Ends with one line of JSON.
 
-    python -m bench.next_item DATA_DIR [--model NAME] [--max-users N] [--seed N]
+    python -m bench.next_item DATA_DIR [--seed N] [--device cpu|cuda] [--time-budget SECONDS]
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ import argparse
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
 from ml.metrics.ranking import hits_at, ndcg, recall
-from ml.recommender.blend import Blend, learn
+from ml.recommender.blend import Blend, ItemKnowledge, learn
 from ml.recommender.dataset import PURCHASE, ActionLog
+from ml.recommender.mixture import Mixture, choose_weight
 from ml.recommender.popular import measured_popularity
-from ml.recommender.recommend import all_lists
+from ml.recommender.sequence_model import SequenceSettings
 from ml.recommender.settings import BlendSettings
 from ml.recommender.text_neighbours import text_similarities
+from ml.recommender.train_sequence_model import train
 from ml.recommender.tune import Targets, choose_settings
 from ml.text_encoder import models
 from ml.text_encoder.encode import encode_chunks
@@ -94,11 +97,9 @@ def as_targets(user: np.ndarray, item: np.ndarray, chosen: np.ndarray, n_users: 
     return Targets(np.arange(n_users), np.arange(n_users), target)
 
 
-def measure(blend: Blend, log: ActionLog, targets: Targets) -> dict[str, float]:
+def figures_of(lists: np.ndarray, targets: Targets, n_items: int) -> dict[str, float]:
     """Return Recall and NDCG at 5 and 10 over all users."""
-    everyone = np.zeros(log.n_users, dtype=np.int64)
-    lists = all_lists(blend, log, everyone, targets.users, 10)
-    hits = hits_at(lists, targets.row, targets.item, log.n_items)
+    hits = hits_at(lists, targets.row, targets.item, n_items)
     return {
         f"{name}@{k}": round(float(of(hits, targets.per_user, k).mean()), 4)
         for k in (5, 10)
@@ -106,13 +107,44 @@ def measure(blend: Blend, log: ActionLog, targets: Targets) -> dict[str, float]:
     }
 
 
+def measure(mixture: Mixture, weight: float, targets: Targets) -> dict[str, dict[str, float]]:
+    """Return the figures of the blend, of the sequence model and of both mixed."""
+    names = ("blend", "sequence_model", "mixture")
+    lists = mixture.lists(targets.users, (0.0, 1.0, weight), 10)
+    return {
+        name: figures_of(found, targets, mixture.log.n_items) for name, found in zip(names, lists, strict=True)
+    }
+
+
+def starts_of(log: ActionLog) -> np.ndarray:
+    """Return where each user's actions begin, and the end of the last."""
+    return np.concatenate(([0], np.cumsum(np.bincount(log.user, minlength=log.n_users))))
+
+
+def epochs_within(
+    log: ActionLog, vectors: np.ndarray, settings: SequenceSettings, seconds: float, seed: int, device: str
+) -> SequenceSettings:
+    """Return the settings with as many epochs, at most their own, as fit into `seconds`: one is timed."""
+    began = time.perf_counter()
+    train(log.item, starts_of(log), vectors, replace(settings, epochs=1), seed, device=device)
+    one = time.perf_counter() - began
+    fit = max(1, int(seconds / one))
+    logging.info("one epoch takes %.0f s: %d fit into %.0f s", one, fit, seconds)
+    return replace(settings, epochs=min(settings.epochs, fit))
+
+
 def main() -> None:
     """Run the protocol and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with interactions.parquet and items.parquet")
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="text encoder (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the users chosen for validation")
-    parser.add_argument("--validation-users", type=int, default=6000, help="users to choose settings on")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sequence model and of the users sampled")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the sequence model trains")
+    parser.add_argument(
+        "--time-budget", type=float, default=1800.0, metavar="SECONDS",
+        help="for training, choosing and both trainings included; fewer epochs where it is short (default: 1800)",
+    )  # fmt: skip
+    parser.add_argument("--validation-users", type=int, default=6000, help="users to choose the blend's dials on")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     started = time.perf_counter()
@@ -121,23 +153,32 @@ def main() -> None:
     encoded = time.perf_counter()
     candidates = np.ones(n_items, dtype=bool)
     text = text_similarities(vectors, candidates, START)
+    everyone = np.zeros(n_users, dtype=np.int64)
 
-    train = split == "train"
-    rng = np.random.default_rng(args.seed)
-    chosen = np.sort(rng.permutation(n_users)[: args.validation_users])
+    def learned(known: np.ndarray, settings: BlendSettings) -> tuple[ActionLog, ItemKnowledge]:
+        log = as_log(users[known], items[known], n_users, n_items)
+        popularity = measured_popularity(log, AS_OF, settings)
+        return log, learn(log, text, popularity, candidates, AS_OF, settings)
+
+    # Choices, on validation alone.
+    log, knowledge = learned(split == "train", START)
     held_out = as_targets(users, items, split == "valid", n_users)
-    figures = {}
-    log = as_log(users[train], items[train], n_users, n_items)
-    knowledge = learn(log, text, measured_popularity(log, AS_OF, START), candidates, AS_OF, START)
+    chosen = np.sort(np.random.default_rng(args.seed).permutation(n_users)[: args.validation_users])
     sample = Targets(chosen, np.arange(len(chosen)), held_out.item[chosen])
     settings, _ = choose_settings(knowledge, log, sample, START, GRID, k=10, max_cells=n_users * n_items)
-    figures["valid"] = measure(Blend(knowledge, settings), log, held_out)
-    log = as_log(users[split != "test"], items[split != "test"], n_users, n_items)
-    knowledge = learn(log, text, measured_popularity(log, AS_OF, settings), candidates, AS_OF, settings)
-    figures["test"] = measure(Blend(knowledge, settings), log, as_targets(users, items, split == "test", n_users))
-    differs = {
-        name: getattr(settings, name) for name in BlendSettings.__dataclass_fields__ if name not in ("strengths",)
-    }
+    # Two trainings share what is left of the budget.
+    left = (args.time_budget - (time.perf_counter() - encoded)) / 2
+    sequence = epochs_within(log, vectors, SequenceSettings(), left, args.seed, args.device)
+    model = train(log.item, starts_of(log), vectors, sequence, args.seed, device=args.device)
+    mixture = Mixture(Blend(knowledge, settings), model, log, starts_of(log), everyone)
+    weight, _ = choose_weight(mixture, held_out, 10)
+    valid = measure(mixture, weight, held_out)
+
+    # The test: the validation item joins the history, the counts and the training.
+    log, knowledge = learned(split != "test", settings)
+    model = train(log.item, starts_of(log), vectors, sequence, args.seed, device=args.device)
+    mixture = Mixture(Blend(knowledge, settings), model, log, starts_of(log), everyone)
+    test = measure(mixture, weight, as_targets(users, items, split == "test", n_users))
     print(
         json.dumps(
             {
@@ -145,8 +186,12 @@ def main() -> None:
                 "data": args.data.name,
                 "users": n_users,
                 "items": n_items,
-                **figures,
-                "settings": differs,
+                "seed": args.seed,
+                "valid": valid,
+                "test": test,
+                "sequence_weight": weight,
+                "epochs": sequence.epochs,
+                "settings": {name: getattr(settings, name) for name, _ in GRID},
                 "seconds_encoding": round(encoded - started, 1),
                 "seconds_rest": round(time.perf_counter() - encoded, 1),
             }

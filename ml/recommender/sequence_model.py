@@ -51,18 +51,26 @@ class Block(nn.Module):
         slopes = 2.0 ** -torch.arange(1, settings.heads + 1, dtype=torch.float32)
         self.by_distance = nn.Parameter(-slopes[:, None] * torch.arange(settings.length))
         self.before_layers = nn.LayerNorm(d)
-        self.layers = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(2 * d, d))
+        self.layers = nn.Sequential(
+            nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(2 * d, d)
+        )
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Transform sequences x places x dimensions; `bias` is -inf where a place may not be read."""
         n, length, d = x.shape
-        q, k, v = self.qkv(self.before_attention(x)).view(n, length, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(self.before_attention(x))
+            .view(n, length, 3, self.heads, d // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         place = torch.arange(length, device=x.device)
         distance = (place[:, None] - place[None, :]).clamp(min=0)
         bias = self.by_distance[:, distance] + bias
         weights = (q @ k.transpose(2, 3) * (d // self.heads) ** -0.5 + bias).softmax(dim=3)
         weights = functional.dropout(weights, self.dropout / 2, self.training)
-        x = x + functional.dropout(self.out((weights @ v).transpose(1, 2).reshape(n, length, d)), self.dropout, self.training)
+        x = x + functional.dropout(
+            self.out((weights @ v).transpose(1, 2).reshape(n, length, d)), self.dropout, self.training
+        )
         return x + functional.dropout(self.layers(self.before_layers(x)), self.dropout, self.training)
 
 
@@ -164,9 +172,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         return grad * d_users, grad * d_targets, grad * d_others, None, None, None
 
 
-def softmax_loss(
-    users: Tensor, target: Tensor, vectors: Tensor, scale: Tensor, sampled: Tensor | None
-) -> Tensor:
+def softmax_loss(users: Tensor, target: Tensor, vectors: Tensor, scale: Tensor, sampled: Tensor | None) -> Tensor:
     """Return the mean cross-entropy of each target among all items, or among itself and `sampled`.
 
     Args:

@@ -74,6 +74,7 @@ def train(
     settings: SequenceSettings,
     seed: int,
     after_epoch: Callable[[int, SequenceModel], None] | None = None,
+    device: str = "cpu",
 ) -> SequenceModel:
     """Train on all users' sequences.
 
@@ -84,11 +85,12 @@ def train(
         settings: of the model and the training.
         seed: of weights, order, dropout and sampling.
         after_epoch: called with the epoch's number, from 1, and the model.
+        device: where to train; the model comes back to the processor.
 
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = SequenceModel(torch.from_numpy(np.asarray(text, dtype=np.float32)), settings)
+    model = SequenceModel(torch.from_numpy(np.asarray(text, dtype=np.float32)), settings).to(device)
     windows = cut_windows(starts, settings.length)
     n_tokens = int((windows.end - windows.begin - 1).sum())
     n_batches = -(-n_tokens // settings.batch_tokens) + 1
@@ -111,13 +113,17 @@ def train(
             begin, end, fresh = windows.begin[chosen], windows.end[chosen], windows.fresh[chosen]
             place = begin[:, None] + np.arange(int((end - begin).max()))
             read = np.where(place < end[:, None] - 1, items[np.minimum(place, len(items) - 1)], -1)
-            counts = torch.from_numpy((place + 1 < end[:, None]) & (place + 1 >= fresh[:, None]))[:, :-1]
-            following = torch.from_numpy(items[np.minimum(place + 1, len(items) - 1)])[:, :-1]
+            counts = torch.from_numpy((place + 1 < end[:, None]) & (place + 1 >= fresh[:, None]))[:, :-1].to(
+                device
+            )
+            following = torch.from_numpy(items[np.minimum(place + 1, len(items) - 1)])[:, :-1].to(device)
             vectors = model.item_vectors()
-            users = model(torch.from_numpy(read[:, :-1]), vectors)
+            users = model(torch.from_numpy(read[:, :-1]).to(device), vectors)
             sampled = None
             if settings.negatives < n_items:
-                sampled = torch.from_numpy(rng.choice(n_items, settings.negatives, replace=False, shuffle=False))
+                sampled = torch.from_numpy(
+                    rng.choice(n_items, settings.negatives, replace=False, shuffle=False)
+                ).to(device)
             loss = softmax_loss(
                 users[counts], following[counts], vectors, model.log_scale.exp().clamp(max=100.0), sampled
             )
@@ -129,10 +135,10 @@ def train(
             total += float(loss.detach()) * int(counts.sum())
             seen += int(counts.sum())
         log.info("epoch %d of %d: loss %.4f, scale %.1f, %.0f s of processor time", epoch, settings.epochs,
-                 total / seen, float(model.log_scale.exp()), time.process_time() - started)  # fmt: skip
+                 total / seen, float(model.log_scale.detach().exp()), time.process_time() - started)  # fmt: skip
         if after_epoch is not None:
             after_epoch(epoch, model)
-    return model.eval()
+    return model.to("cpu").eval()
 
 
 @torch.no_grad()
