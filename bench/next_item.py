@@ -1,4 +1,4 @@
-"""Next item on Amazon Beauty 2014 or a folder of its shape: the blend, the sequence model, and both mixed.
+"""Next item on Amazon Beauty 2014 or a folder of its shape: blend, sequence model, both mixed, and a ranker.
 
 Every user's last item is the test, the one before it the validation, the rest trains. All items are ranked,
 those in the user's history barred. Settings are chosen on validation alone; for the test the validation item
@@ -24,6 +24,7 @@ from ml.recommender.blend import Blend, ItemKnowledge, learn
 from ml.recommender.dataset import PURCHASE, ActionLog
 from ml.recommender.mixture import Mixture, choose_weight
 from ml.recommender.popular import measured_popularity
+from ml.recommender.ranker import choose_ranker, cross_fitted_lists, find_candidates
 from ml.recommender.sequence_model import SequenceSettings
 from ml.recommender.settings import BlendSettings
 from ml.recommender.text_neighbours import text_similarities
@@ -108,7 +109,7 @@ def figures_of(lists: np.ndarray, targets: Targets, n_items: int) -> dict[str, f
 
 
 def measure(mixture: Mixture, weight: float, targets: Targets) -> dict[str, dict[str, float]]:
-    """Return the figures of the blend, of the sequence model and of both mixed."""
+    """Return the figures of the blend, of the sequence model and of both mixed, before the ranker."""
     names = ("blend", "sequence_model", "mixture")
     lists = mixture.lists(targets.users, (0.0, 1.0, weight), 10)
     return {
@@ -151,14 +152,14 @@ def main() -> None:
     users, items, split, n_users, n_items, texts = load(args.data)
     vectors = encode(texts, args.model)
     encoded = time.perf_counter()
-    candidates = np.ones(n_items, dtype=bool)
-    text = text_similarities(vectors, candidates, START)
+    is_candidate = np.ones(n_items, dtype=bool)
+    text = text_similarities(vectors, is_candidate, START)
     everyone = np.zeros(n_users, dtype=np.int64)
 
     def learned(known: np.ndarray, settings: BlendSettings) -> tuple[ActionLog, ItemKnowledge]:
         log = as_log(users[known], items[known], n_users, n_items)
         popularity = measured_popularity(log, AS_OF, settings)
-        return log, learn(log, text, popularity, candidates, AS_OF, settings)
+        return log, learn(log, text, popularity, is_candidate, AS_OF, settings)
 
     # Choices, on validation alone.
     log, knowledge = learned(split == "train", START)
@@ -173,12 +174,21 @@ def main() -> None:
     mixture = Mixture(Blend(knowledge, settings), model, log, starts_of(log), everyone)
     weight, _ = choose_weight(mixture, held_out, 10)
     valid = measure(mixture, weight, held_out)
+    candidates = find_candidates(mixture, held_out.users, weight)
+    ranker = choose_ranker(candidates, held_out, n_items, 10, args.seed)
+    if ranker is not None:
+        lists = cross_fitted_lists(candidates, held_out, n_items, 10, args.seed)
+        valid["ranker, cross-fitted"] = figures_of(lists, held_out, n_items)
 
     # The test: the validation item joins the history, the counts and the training.
     log, knowledge = learned(split != "test", settings)
     model = train(log.item, starts_of(log), vectors, sequence, args.seed, device=args.device)
     mixture = Mixture(Blend(knowledge, settings), model, log, starts_of(log), everyone)
-    test = measure(mixture, weight, as_targets(users, items, split == "test", n_users))
+    targets = as_targets(users, items, split == "test", n_users)
+    test = measure(mixture, weight, targets)
+    if ranker is not None:
+        lists = ranker.lists(find_candidates(mixture, targets.users, weight), 10)
+        test["ranker"] = figures_of(lists, targets, n_items)
     print(
         json.dumps(
             {

@@ -31,7 +31,6 @@ class SequenceSettings:
     epochs: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    label_smoothing: float = 0.0
     batch_tokens: int = 2048
     negatives: int = 2048  # items that share the softmax with the target; the whole catalogue where smaller
 
@@ -138,7 +137,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, users, targets, others, clash, correction, smoothing):  # type: ignore[no-untyped-def]
+    def forward(ctx, users, targets, others, clash, correction):  # type: ignore[no-untyped-def]
         """Return the mean loss; `clash` says which of the others is the target itself (its column, or -1)."""
         n = len(users)
         d_users, d_others = torch.empty_like(users), torch.zeros_like(others)
@@ -169,7 +168,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         """Hand out the gradients."""
         d_users, d_targets, d_others = ctx.saved_tensors
-        return grad * d_users, grad * d_targets, grad * d_others, None, None, None
+        return grad * d_users, grad * d_targets, grad * d_others, None, None
 
 
 def softmax_loss(users: Tensor, target: Tensor, vectors: Tensor, scale: Tensor, sampled: Tensor | None) -> Tensor:
@@ -193,4 +192,4 @@ def softmax_loss(users: Tensor, target: Tensor, vectors: Tensor, scale: Tensor, 
         # Each sampled item stands for n_items / len(sampled) of them.
         correction = float(torch.tensor(n_items / len(sampled)).log())
         column[sampled] = torch.arange(len(sampled), device=users.device)
-    return _SoftmaxLoss.apply(users * scale, vectors[target], others, column[target], correction, 0.0)
+    return _SoftmaxLoss.apply(users * scale, vectors[target], others, column[target], correction)
