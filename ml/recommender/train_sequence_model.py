@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,18 @@ def last_windows(items: np.ndarray, starts: np.ndarray, users: np.ndarray, lengt
     return np.where(inside, items[np.maximum(place, 0)], -1)
 
 
+@contextmanager
+def half_precision_products() -> Iterator[None]:
+    """Let oneDNN multiply float32 matrices in bfloat16 where the processor can: sums stay float32."""
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+@half_precision_products()
 def train(
     items: np.ndarray,
     starts: np.ndarray,
