@@ -114,10 +114,11 @@ class Lake:
 @contextmanager
 def session_for(feeds: Sequence[FeedWork], lake: Lake, args: argparse.Namespace) -> Iterator[SparkSession]:
     """Start Spark as the step's arguments say, its shuffles fit for what there is to read."""
-    from spark_jobs.session import fit_shuffles, spark_session
+    from spark_jobs.session import spark_session
 
-    with spark_session("qianmian cleaning", lake.root / "tmp" / "spark", args.master, args.driver_memory) as spark:
-        fit_shuffles(spark, sum(file.size for one in feeds for file in one.work.read))
+    landed_bytes = sum(file.size for one in feeds for file in one.work.read)
+    scratch = lake.root / "tmp" / "spark"
+    with spark_session("qianmian cleaning", scratch, args.master, args.driver_memory, landed_bytes) as spark:
         yield spark
 
 
