@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,17 @@ _LANDED_BYTES_A_TASK = 32 << 20
 # processor time of cleaning 100 thousand rows).
 _WORTH_OPTIMISING = 256 << 20
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+_LOGGING = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %p Spark: %m%n
+"""
 
 
 @contextmanager
@@ -45,6 +57,9 @@ def spark_session(
     scratch = scratch.resolve()
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
     scratch.mkdir(parents=True)
+    (scratch / "log4j2.properties").write_text(_LOGGING)
+    # Said at each start, and of no concern: no DataFrame of pandas passes through Spark here.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     os.environ["JAVA_HOME"] = str(java_home(scratch))
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     if master.startswith("local"):
@@ -53,9 +68,14 @@ def spark_session(
     python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     os.environ["PYTHONPATH"] = python_path
 
+    java_options = [
+        f"-Djava.io.tmpdir={scratch}",
+        f"-Dlog4j2.configurationFile=file:{scratch}/log4j2.properties",
+        *_compiler(landed_bytes),
+    ]
     settings = {
         "spark.driver.memory": driver_memory,
-        "spark.driver.extraJavaOptions": " ".join([f"-Djava.io.tmpdir={scratch}", *_compiler(landed_bytes)]),
+        "spark.driver.extraJavaOptions": " ".join(java_options),
         "spark.executorEnv.PYTHONPATH": python_path,
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
@@ -73,7 +93,6 @@ def spark_session(
     for name, value in settings.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
     log.info("Spark %s on %s", spark.version, master)
     try:
         spark.conf.set("spark.sql.shuffle.partitions", _shuffle_tasks(spark, landed_bytes))

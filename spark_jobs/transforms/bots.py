@@ -6,8 +6,6 @@ lines in one minute) and impressions come in screenfuls, so none of them tells o
 
 from __future__ import annotations
 
-from functools import reduce
-
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -47,30 +45,28 @@ def find_bots(events: DataFrame) -> DataFrame:
 
 
 def _finding() -> tuple[Column, Column]:
+    day = F.col("event_date").cast("string")
     names = ("actions", "of_one_kind", "minutes", "hours", "wanted")
     actions, of_one_kind, minutes, hours, wanted = (F.col(name) for name in names)
     rules = [
         (
             (of_one_kind >= PACE_ACTIONS) & (of_one_kind >= PACE_PER_ACTIVE_MINUTE * minutes),
             "machine_pace",
-            F.format_string("%d actions of one kind in %d minutes on %s", of_one_kind, minutes, "event_date"),
+            F.format_string("%d actions of one kind in %d minutes on %s", of_one_kind, minutes, day),
         ),
         (
             (actions >= AWAKE_ACTIONS) & (hours >= AWAKE_HOURS),
             "never_asleep",
-            F.format_string("%d actions in %d of 24 hours on %s", actions, hours, "event_date"),
+            F.format_string("%d actions in %d of 24 hours on %s", actions, hours, day),
         ),
         (
             (actions >= VOLUME_ACTIONS) & (wanted == 0),
             "endless_browsing",
-            F.format_string("%d actions and nothing wanted on %s", actions, "event_date"),
+            F.format_string("%d actions and nothing wanted on %s", actions, day),
         ),
     ]
 
-    def first(values: list[Column]) -> Column:
-        return reduce(lambda left, right: F.coalesce(left, right), values)
-
     return (
-        first([F.when(holds, F.lit(rule)) for holds, rule, _ in rules]).alias("rule"),
-        first([F.when(holds, evidence) for holds, _, evidence in rules]).alias("evidence"),
+        F.coalesce(*[F.when(holds, F.lit(rule)) for holds, rule, _ in rules]).alias("rule"),
+        F.coalesce(*[F.when(holds, evidence) for holds, _, evidence in rules]).alias("evidence"),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Iterable
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
@@ -13,15 +14,13 @@ from spark_jobs.landed import ALWAYS
 
 #: Columns that must be there while their value may be empty.
 _MAY_BE_EMPTY = {("events", "user_id")}
-#: What an empty value means, where it means something.
-_EMPTY_MEANS = {
-    "is_active": True,
-    "has_personalization_consent": False,
-    "has_marketing_consent": False,
-}
+#: What no value means, where it means something.
+_NOTHING_MEANS = {"is_active": True}
+#: The same for columns where only an empty value means it: without the column nothing was asked.
+_EMPTY_MEANS = {"has_personalization_consent": False, "has_marketing_consent": False}
 _TIME = {"events": "event_at", "campaign_contacts": "contacted_at", "reviews": "created_at"}
 _NEEDS_ITEM = ("cart", "favorite", "purchase", "rating", "dismiss", "return")
-_EARLIEST, _LATEST = "1900-01-01", "2199-12-31"
+_EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 _TIMESTAMP = (
     r"^\d{4}-\d{1,2}-\d{1,2}"
     r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?(Z|UTC|[+-]\d{2}(:?\d{2})?)?)?$"
@@ -57,10 +56,12 @@ def typed(raw: DataFrame, feed: str) -> DataFrame:
     """
     table = FEEDS[feed]
     text = {column.name: F.nullif(F.col(column.name), F.lit("")) for column in table.columns}
-    value = {column.name: _value(text[column.name], F.col(column.name), column.type) for column in table.columns}
-    for name, meaning in _EMPTY_MEANS.items():
-        if name in value:
-            value[name] = F.when(F.col(name) == "", F.lit(meaning)).otherwise(value[name])
+    value = {column.name: _value(text[column.name], column.type) for column in table.columns}
+    for name in value:
+        if name in _NOTHING_MEANS:
+            value[name] = F.when(text[name].isNull(), F.lit(_NOTHING_MEANS[name])).otherwise(value[name])
+        if name in _EMPTY_MEANS:
+            value[name] = F.when(F.col(name) == "", F.lit(_EMPTY_MEANS[name])).otherwise(value[name])
     cast = raw.select(
         "source_file",
         "row_number",
@@ -95,19 +96,18 @@ def typed(raw: DataFrame, feed: str) -> DataFrame:
     )
 
 
-def _value(text: Column, came: Column, kind: str) -> Column:
+def _value(text: Column, kind: str) -> Column:
     """Cast text to a column's type; null where it is not of it."""
     if kind == "string":
         return text
     if kind == "timestamp":
         # Spark alone would read "12:30" as today's: only what names its day is a time.
         written = F.when(text.rlike(_TIMESTAMP), text.try_cast("timestamp"))
-        milliseconds = F.when(came.rlike(_EPOCH_MILLISECONDS), F.timestamp_millis(text.try_cast("bigint")))
+        milliseconds = F.when(text.rlike(_EPOCH_MILLISECONDS), F.timestamp_millis(text.try_cast("bigint")))
         return F.coalesce(written, milliseconds)
     if kind == "date":
-        return F.when(text.rlike(_TIMESTAMP), F.substring_index(F.substring_index(text, "T", 1), " ", 1)).try_cast(
-            "date"
-        )
+        day = F.regexp_extract(text, r"^[^T ]*", 0)
+        return F.when(text.rlike(_TIMESTAMP), day).try_cast("date")
     if kind == "integer":
         # Tools that know no missing integers write 12.0.
         exact = text.try_cast("decimal(38,6)")
@@ -135,20 +135,16 @@ def _rules(feed: str) -> list[tuple[Column, str]]:
         rules.append((~F.col("rating").between(1, 5), "out_of_range:rating"))
     for column in table.columns:
         if column.type in ("timestamp", "date"):
-            rules.append(
-                (~F.to_date(column.name).between(F.lit(_EARLIEST).cast("date"), F.lit(_LATEST).cast("date")),
-                 f"out_of_range:{column.name}")
-            )  # fmt: skip
+            is_sane = F.to_date(column.name).between(F.lit(_EARLIEST), F.lit(_LATEST))
+            rules.append((~is_sane, f"out_of_range:{column.name}"))
     if feed in _TIME:
         rules.append((F.to_date(_TIME[feed]) > F.date_add("file_day", 1), "future_time"))
     return rules
 
 
-def _first(rules: object) -> Column:
+def _first(rules: Iterable[tuple[Column, str]]) -> Column:
     """The reason of the first rule that holds; null where none does."""
-    pairs: list[tuple[Column, str]] = list(rules)  # type: ignore[call-overload]
-    whens = [F.when(condition, F.lit(reason)) for condition, reason in pairs]
-    return reduce(lambda left, right: F.coalesce(left, right), whens, F.lit(None).cast("string"))
+    return F.coalesce(F.lit(None).cast("string"), *[F.when(holds, F.lit(reason)) for holds, reason in rules])
 
 
 def with_raw_of_rejected(rows: DataFrame, feed: str) -> DataFrame:

@@ -120,7 +120,9 @@ def test_day_after_day(shop: SmallShop) -> None:
     for table in CLEAN:
         named = {file for part in shop.manifest(table)["partitions"].values() for file in part["files"]}
         folder = shop.lake / "clean" / table
-        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == named, "no left-overs"
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")} == named, (
+            "no left-overs"
+        )
 
 
 def test_a_changed_past_file_is_cleaned_as_if_it_had_always_been_so(shop: SmallShop, tmp_path: Path) -> None:
