@@ -12,7 +12,7 @@ FULL_REFRESH ?=
 export SHOP DATA AS_OF
 
 .DEFAULT_GOAL := help
-.PHONY: help run up stop status logs test check format install install-dev chromium clean
+.PHONY: help run up stop status logs docs test check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ status: $(VENV)/.installed ## Show what runs, its memory, and where the UI is
 
 logs: $(VENV)/.installed ## Show the last lines of Airflow's logs
 	@$(BIN)/python -m qianmian logs
+
+docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, after a run (SHOP)
+	@lake=$$($(BIN)/python -c "import sys; from qianmian import settings; print(settings.load(sys.argv[1]).lake)" "$$SHOP"); \
+	day=$$(ls "$$lake/outputs" 2>/dev/null | sed -n 's/^as_of_date=//p' | tail -n 1); \
+	[ -n "$$day" ] || { echo "ERROR: the shop $$SHOP has no run yet. WHAT TO DO: make run SHOP=$$SHOP"; exit 2; }; \
+	QIANMIAN_LAKE=$$lake DBT_SEND_ANONYMOUS_USAGE_STATS=false $(BIN)/dbt --quiet docs generate --static \
+		--project-dir dbt_project --profiles-dir dbt_project --target-path "$$lake/dbt_docs" --log-path "$$lake/dbt_logs" \
+		--vars "{as_of_date: $$day, generated_at: \"$$day 00:00:00\", currency: XXX}" \
+	&& echo "$$lake/dbt_docs/static_index.html"
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
 	@$(BIN)/pytest

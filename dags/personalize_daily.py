@@ -86,6 +86,7 @@ def dbt_build(task_id: str, select: str) -> StepOperator:
             "--target-path={{ run.lake }}/dbt_target",
             "--log-path={{ run.lake }}/dbt_logs",
             "--vars={{ run.dbt_vars }}",
+            "--exclude-resource-type=unit_test",  # of code, not of data: the tests run them
             "--no-use-colors",
         ),
         environ={"QIANMIAN_LAKE": "{{ run.lake }}"},
