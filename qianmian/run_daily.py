@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from expectations.tables import REQUIRED_FEEDS
 from qianmian.airflow_home import ADMIN
 from qianmian.local_airflow import DAG_ID, LocalAirflow
 from qianmian.settings import ROOT, Settings
@@ -17,6 +18,8 @@ from qianmian.step import StepError
 
 log = logging.getLogger("qianmian")
 
+#: What the source of an adapter has to hold: said before Airflow starts, not by a task minutes later.
+_EXPECTED = {"feeds": REQUIRED_FEEDS, "online_retail": ("online_retail.parquet",)}
 POLL_S = 1.0
 LOG_LINES = 15
 _ENDED = ("success", "failed")
@@ -49,6 +52,13 @@ def check_request(settings: Settings, source: str, as_of: str) -> str:
         raise StepError(
             f"The data folder {folder} does not exist.",
             f"Check DATA (it is looked for from {Path.cwd()}).",
+        )
+    expected = _EXPECTED.get(settings.adapter, ()) if folder.is_dir() else ()
+    missing = [name for name in expected if not (folder / name).exists()]
+    if missing:
+        raise StepError(
+            f"{folder} does not hold {' and '.join(missing)}, which the adapter {settings.adapter} needs.",
+            "Name the folder that holds them (DATA=...), or choose another adapter for the shop in qianmian.toml.",
         )
     return str(folder.resolve())
 
