@@ -23,7 +23,7 @@ _TABLES_HEAD = """# Tables: what the warehouse gets
 
 Keys are unique and never null. Money is in the shop's currency (`currency` in `qianmian.toml`).
 How to read them: [reading_the_tables.md](reading_the_tables.md). A row reads nothing later than its `as_of_date`,
-with one exception: `model_metrics` looks at the 7 days after, where they are there (its column `protocol` says so).
+with one exception: `model_metrics` looks at the 7 days after, where they are there (see its column `protocol`).
 
 This page is written from `expectations/tables.py` by `python -m expectations.describe`.
 """
