@@ -7,7 +7,7 @@ lines in one minute) and impressions come in screenfuls, so none of them tells o
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 BROWSING = ("view", "search", "click", "cart", "favorite", "dismiss")
 

@@ -7,7 +7,7 @@ Before a feed's first file nothing is asked of it, as nothing can be known.
 from __future__ import annotations
 
 from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 UNKNOWN_ITEM = "unknown_item"
 UNKNOWN_USER = "unknown_user"

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from expectations.tables import ACTION_FEEDS, EVENT_TYPES, FEEDS, PLATFORMS, Table
 from spark_jobs.landed import ALWAYS
