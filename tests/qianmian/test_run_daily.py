@@ -15,9 +15,17 @@ from qianmian.step import StepError
 def test_a_data_folder_is_found_from_where_the_person_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data").mkdir()
+    for feed in ("events", "items"):
+        (tmp_path / "data" / feed).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert check_request(settings.load("mine", {}), "data", "2011-11-30") == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize(("shop", "missing"), [("mine", "items"), ("online_retail", "online_retail.parquet")])
+def test_a_folder_without_what_the_shop_needs_is_refused_at_once(tmp_path: Path, shop: str, missing: str) -> None:
+    (tmp_path / "events").mkdir()
+    with pytest.raises(StepError, match=f"does not hold {missing}"):
+        check_request(settings.load(shop, {}), str(tmp_path), "")
 
 
 def test_a_bucket_is_passed_on_as_it_is() -> None:
