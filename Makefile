@@ -45,7 +45,10 @@ docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, aft
 	&& echo "$$lake/dbt_docs/static_index.html"
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
-	@$(BIN)/pytest
+	@# Three processes: each of these parts sets up Airflow in a way of its own.
+	@$(BIN)/pytest --ignore=tests/acceptance --ignore=tests/e2e
+	@$(BIN)/pytest tests/acceptance
+	@$(BIN)/pytest tests/e2e
 
 check: $(VENV)/.installed-dev ## Linter, formatter, types, SQL linter
 	$(BIN)/ruff check .
