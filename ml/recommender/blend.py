@@ -21,8 +21,9 @@ from ml.recommender.history import History
 from ml.recommender.popular import Popularity
 from ml.recommender.settings import BlendSettings
 
-ITEM_TO_ITEM, TEXT, BUY_AGAIN, POPULAR = range(4)
-SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment")
+# The blend has the first four; the learned recommender has all of them.
+ITEM_TO_ITEM, TEXT, BUY_AGAIN, POPULAR, SEQUENCE = range(5)
+SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment", "sequence_model")
 SCORE_DECIMALS = 6
 
 
