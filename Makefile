@@ -12,7 +12,7 @@ FULL_REFRESH ?=
 export SHOP DATA AS_OF
 
 .DEFAULT_GOAL := help
-.PHONY: help run up stop status logs docs test check format install install-dev chromium clean
+.PHONY: help run train mlflow up stop status logs docs test check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ help: ## List the commands
 
 run: $(VENV)/.installed ## Run the daily job once (SHOP, DATA, AS_OF, FULL_REFRESH) and show what it published
 	@$(BIN)/python -m qianmian run --shop "$$SHOP" --data "$$DATA" --as-of "$$AS_OF" $(if $(FULL_REFRESH),--full-refresh)
+
+train: $(VENV)/.installed ## Train a recommender for a day that has run, promote it if it wins (SHOP, AS_OF)
+	@$(BIN)/python -m qianmian train --shop "$$SHOP" --as-of "$$AS_OF"
+
+mlflow: $(VENV)/.installed ## Show all trainings in MLflow's pages, until Ctrl-C
+	@$(BIN)/python -m qianmian mlflow
 
 up: $(VENV)/.installed ## Leave Airflow running on its daily schedule
 	@$(BIN)/python -m qianmian up

@@ -24,6 +24,20 @@ day comes out as it did then, since nothing later than the day is read.
 **May be ignored:** a task that passed at its second attempt; `record_refusal` skipped (nothing failed).
 """
 
+TRAINING_DAG = """
+### train_models_weekly
+Trains a recommender for one day of a shop and promotes it if it beats the champion and simple baselines on the
+last 7 days, which it has not seen. The daily run of that day must have been there: it leaves the features.
+
+**It failed. Are readers affected?** No: the daily run goes on with the champion, or with the blend.
+
+**What to do.** Read the end of the red task's log, *Clear* the task. Training goes on from its last epoch.
+
+**Undo a promotion.** Delete `lake/models/recommender/promotions/<day>.json`: the champion before it serves.
+
+**May be ignored:** a challenger that was not promoted; a week without training.
+"""
+
 TASKS = {
     "prepare": """
 Makes feed files from the shop's source: `simulated` generates them, `online_retail` converts a public data
@@ -73,9 +87,10 @@ Text vectors of items that are new or whose text changed.
 correct the setting.
 """,
     "recommend": """
-Twenty home recommendations for each user, each with score, reason and evidence.
+Twenty home recommendations for each user, each with score, reason and evidence, made by the champion of the
+weekly training; by the blend where none is promoted, or where it reads another text model's vectors.
 
-**Failure:** memory, or a defect. **Do:** as the log says.
+**Failure:** memory, or the champion's files are not whole. **Do:** as the log says.
 """,
     "evaluate": """
 Measures the recommender on later purchases where there are any, else on held-out days, against popularity;
@@ -105,6 +120,19 @@ Runs only if a task failed: writes a row with status `refused` and the reason to
 otherwise.
 
 **Failure:** the refusal is not in the table; the failed task's log has the reason all the same.
+""",
+    "train_recommender": """
+Trains a recommender on all but the last 7 days. Its state is saved after each epoch; MLflow keeps the curves.
+
+**Failure:** the daily run has not been there for that day, too little history, or memory. **Do:** as the log
+says, then *Clear* this task: it goes on where it was.
+""",
+    "promote_recommender": """
+Holds the new recommender against champion, blend, popularity and item-to-item on the last 7 days, by segment.
+The log's line `DECISION` says what was decided and by which numbers; `model_metrics` has them from the next
+daily run on. Not being promoted is no failure.
+
+**Failure:** a version's files are not whole. **Do:** as the log says.
 """,
     "published": """
 Runs nothing: green means that the day's set is in place, orange that it is not.

@@ -6,35 +6,21 @@ Each task is a command that also runs without Airflow; the exact one is the firs
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import on_call
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, chain
-from step_operator import StepOperator
+from dag_form import DAILY, DEFAULT_ARGS, WHICH_DAY
+from step_operator import StepOperator, step
 
 from qianmian import settings
 
-DAILY = settings.load_daily()
 DBT_PROJECT = settings.ROOT / "dbt_project"
 
 PARAMS = {
-    "shop": Param(
-        DAILY.shop,
-        type="string",
-        title="Shop",
-        description="Name of the shop: its section in qianmian.toml, its folder under the home.",
-        examples=settings.shop_names(),
-        pattern="^[A-Za-z0-9_-]+$",
-    ),
-    "as_of": Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        title="As-of date",
-        description="Day to run for; nothing later is read. Empty: the shop's default, else yesterday (UTC).",
-    ),
+    **WHICH_DAY,
     "full_refresh": Param(
         False,
         type="boolean",
@@ -57,20 +43,6 @@ SPARK = {
 }
 FULL_REFRESH = "{{ '--full-refresh' if run.full_refresh }}"
 WAREHOUSE = {"warehouse": "{{ run.settings.warehouse }}", "generated_at": "{{ run.generated_at }}"}
-
-
-def step(
-    task_id: str, module: str, *flags: str, trigger_rule: str = "all_success", **options: str
-) -> StepOperator:
-    """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`."""
-    common = {"lake": "{{ run.lake }}", "as_of": "{{ run.as_of }}", "run_id": "{{ run.run_id }}"}
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in {**common, **options}.items()]
-    return StepOperator(
-        task_id=task_id,
-        argv=(sys.executable, "-m", module, *arguments, *flags),
-        trigger_rule=trigger_rule,
-        doc_md=on_call.TASKS[task_id],
-    )
 
 
 def dbt_build(task_id: str, select: str) -> StepOperator:
@@ -106,7 +78,7 @@ with DAG(
     max_active_runs=1,
     params=PARAMS,
     tags=["daily", "publishes"],
-    default_args={"owner": "data-platform", "retries": 1, "retry_delay": timedelta(seconds=10)},
+    default_args=DEFAULT_ARGS,
 ) as dag:
     prepare = step(
         "prepare",

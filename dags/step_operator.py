@@ -6,12 +6,14 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import on_call
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from daily_run import DailyRun
@@ -29,6 +31,7 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow hears DO_NOT_TRACK only where it is the word true
 }
 
 
@@ -149,6 +152,20 @@ class StepOperator(BaseOperator):
         text = f"ERROR in {self.task_id}: the step {how}.{hint} Its last lines:\n{last}\nWHAT TO DO: {self.remedy}"
         self.log.error("%s", text)
         return text
+
+
+def step(
+    task_id: str, module: str, *flags: str, trigger_rule: str = "all_success", **options: str
+) -> StepOperator:
+    """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`."""
+    common = {"lake": "{{ run.lake }}", "as_of": "{{ run.as_of }}", "run_id": "{{ run.run_id }}"}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in {**common, **options}.items()]
+    return StepOperator(
+        task_id=task_id,
+        argv=(sys.executable, "-m", module, *arguments, *flags),
+        trigger_rule=trigger_rule,
+        doc_md=on_call.TASKS[task_id],
+    )
 
 
 def _signal_group(leader: int, signal_number: int) -> None:

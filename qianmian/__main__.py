@@ -1,15 +1,25 @@
-"""Qianmian on one machine: `python -m qianmian run|up|stop|status|logs` (behind `make`), and pseudonyms."""
+"""Qianmian on one machine, behind `make`: `python -m qianmian run|train|mlflow|up|stop|status|logs|pseudonym`."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 
 from qianmian import settings
-from qianmian.local_airflow import LocalAirflow
-from qianmian.run_daily import addresses, check_request, end_interrupted_runs, run_daily, show_result
+from qianmian.local_airflow import DAG_ID, TRAINING_DAG_ID, LocalAirflow
+from qianmian.run_dag import (
+    addresses,
+    check_day,
+    check_request,
+    end_interrupted_runs,
+    run_dag,
+    show_decision,
+    show_result,
+)
 from qianmian.step import EXIT_BAD_INPUT, StepError
 
 
@@ -43,10 +53,43 @@ def run(args: argparse.Namespace) -> int:
         "full_refresh": args.full_refresh,
         "source": source or None,
     }
-    if not run_daily(airflow, conf):
+    if run_dag(airflow, DAG_ID, conf) is None:
         return 1
     show_result(airflow, shop)
     return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train a recommender for a day that `run` has been there for, and promote it if it wins."""
+    shop = settings.load(args.shop)
+    check_day(args.as_of)
+    airflow = LocalAirflow(shop)
+    if airflow.up():
+        end_interrupted_runs(airflow)
+    run_id = run_dag(airflow, TRAINING_DAG_ID, {"shop": shop.shop, "as_of": args.as_of or None})
+    if run_id is None:
+        return 1
+    show_decision(airflow, run_id)
+    return 0
+
+
+def mlflow(args: argparse.Namespace) -> int:
+    """Serve MLflow's pages of all trainings, until Ctrl-C."""
+    home = settings.load_daily().mlflow_home
+    if not (home / "mlflow.db").is_file():
+        raise StepError(f"{home} holds no trainings yet.", "Train first: make train.")
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{home / 'mlflow.db'}",
+        "--workers",
+        "1",
+    ]
+    environ = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return subprocess.run([*command, "--host", "127.0.0.1", "--port", str(args.port)], env=environ).returncode
 
 
 def up(args: argparse.Namespace) -> int:
@@ -114,6 +157,11 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--full-refresh", action="store_true", help="compute all days anew, not just changed ones"
     )
+    training = add(train, "train")
+    training.add_argument("--shop", default="simulated", help="shop to train for (default: %(default)s)")
+    training.add_argument("--as-of", default="", help="day to train for, e.g. 2011-11-30 (default: settings)")
+    pages = add(mlflow, "mlflow")
+    pages.add_argument("--port", type=int, default=5000, help="of the pages (default: %(default)s)")
     add(up, "up")
     add(stop, "stop")
     add(status, "status")

@@ -130,6 +130,7 @@ class AirflowHome:
             # Nothing phones home, and no step downloads a model unasked.
             "SCARF_NO_ANALYTICS": "true",
             "DO_NOT_TRACK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
             "PYTHONUNBUFFERED": "1",
         }
 

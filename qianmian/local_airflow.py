@@ -27,7 +27,7 @@ from qianmian.step import StepError
 
 log = logging.getLogger("qianmian")
 
-DAG_ID = "personalize_daily"
+DAG_ID, TRAINING_DAG_ID = DAG_IDS = ("personalize_daily", "train_models_weekly")
 COMMANDS = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -148,7 +148,7 @@ class LocalAirflow:
         return self.processes["scheduler"].recorded().get("settings") != _fingerprint(environ)
 
     def _refuse_while_running(self) -> None:
-        if runs := self.api.active_runs(DAG_ID):
+        if runs := [run for dag_id in DAG_IDS for run in self.api.active_runs(dag_id)]:
             raise StepError(
                 f"Airflow has to be started again with the new settings, and the run {runs[0]} is under way.",
                 "Wait for its end (make status), or stop it with `make stop`.",
@@ -186,22 +186,23 @@ class LocalAirflow:
         sources = [*(ROOT / "dags").glob("*.py"), SETTINGS_FILE]
         newest = max(parser_started, *(source.stat().st_mtime for source in sources))
         deadline = time.monotonic() + START_PATIENCE_S
-        asked = False
+        asked: set[str] = set()
         while True:
             for error in self.api.import_errors():
                 if _seconds(error["timestamp"]) > newest:
                     trace = f"{error['filename']}:\n{error['stack_trace'].strip()}"
                     raise StepError(f"Airflow cannot read the DAG file {trace}", "Mend what the trace names.")
-            dag = self.api.dag(DAG_ID)
-            parsed = _seconds(dag["last_parsed_time"]) if dag else 0.0
-            if parsed > newest:
+            dags = {dag_id: self.api.dag(dag_id) for dag_id in DAG_IDS}
+            parsed = {dag_id: _seconds(dag["last_parsed_time"]) if dag else 0.0 for dag_id, dag in dags.items()}
+            if min(parsed.values()) > newest:
                 return
-            if dag and parsed > parser_started and not asked:  # edited since: do not wait for the next round
-                self.api.parse_again(dag["file_token"])
-                asked = True
+            for dag_id, dag in dags.items():  # edited since: do not wait for the next round
+                if dag and parser_started < parsed[dag_id] <= newest and dag_id not in asked:
+                    self.api.parse_again(dag["file_token"])
+                    asked.add(dag_id)
             if time.monotonic() > deadline:
                 raise StepError(
-                    f"Airflow has not read the DAG {DAG_ID} within {START_PATIENCE_S} s.",
+                    f"Airflow has not read the DAGs {' and '.join(DAG_IDS)} within {START_PATIENCE_S} s.",
                     f"Look at {self.processes['dag-processor'].log_file}; is the machine very busy?",
                 )
             time.sleep(0.25)

@@ -20,7 +20,7 @@ from qianmian.step import StepError
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
 _WHERE_AND_WHEN = (
-    *("home", "default_as_of", "schedule", "daily_shop"),
+    *("home", "default_as_of", "schedule", "train_schedule", "daily_shop"),
     *("airflow_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
 )
 
@@ -43,6 +43,7 @@ class Settings:
     spark_master: str
     spark_driver_memory: str
     schedule: str
+    train_schedule: str
     daily_shop: str
     airflow_port: int
 
@@ -60,6 +61,11 @@ class Settings:
     def warehouse(self) -> Path:
         """The DuckDB file that BI opens, replaced whole."""
         return self.shop_dir / "warehouse.duckdb"
+
+    @property
+    def mlflow_home(self) -> Path:
+        """MLflow's store: trainings of all shops."""
+        return self.home / "mlflow"
 
     @property
     def pseudonym_key_file(self) -> Path:

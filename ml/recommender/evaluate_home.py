@@ -10,26 +10,27 @@ from __future__ import annotations
 import argparse
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from expectations.tables import EVALUATION_DAYS, outputs_dir
+from expectations.tables import EVALUATION_DAYS, OUTPUTS, outputs_dir
 from ml.metrics import ranking
 from ml.recommender.backtest import run_backtest
 from ml.recommender.blend import Blend, learn, top_items
 from ml.recommender.buy_again import repeat_share
+from ml.recommender.champion import last_decision, load_model
 from ml.recommender.dataset import Shop, connect, load_shop
 from ml.recommender.history import build_history
 from ml.recommender.outputs import write_output
 from ml.recommender.popular import measured_popularity, published_popularity
+from ml.recommender.promotion import metric_rows
 from ml.recommender.recommend import all_lists, shards_of
-from ml.recommender.recommend_home import MODEL
+from ml.recommender.serving import BLEND, LEARNED, Chosen, choose, items_of, learned_before
 from ml.recommender.settings import LIST_LENGTH, BlendSettings
-from ml.recommender.text_neighbours import text_similarities
 from ml.recommender.tune import Targets, purchases_between, targets_of
 from ml.text_encoder import store
 from qianmian.step import StepError, run_step, step_parser
@@ -37,6 +38,7 @@ from qianmian.step import StepError, run_step, step_parser
 log = logging.getLogger(__name__)
 
 BASELINE = "popularity"
+KEY = OUTPUTS["model_metrics"].key
 CUTOFFS = (10, 20)
 NEW_BELOW_ACTIONS = 3
 HEAVY_FROM_ACTIONS = 20
@@ -46,6 +48,7 @@ HEAVY_FROM_ACTIONS = 20
 class Comparison:
     """The model's and the baseline's lists (users x length) for the users of `targets`."""
 
+    model: str
     protocol: str
     first_day: Any
     last_day: Any
@@ -104,13 +107,14 @@ def published_lists(args: argparse.Namespace, shop: Shop, users: np.ndarray) -> 
     return lists
 
 
-def compare(args: argparse.Namespace, shop: Shop, later: Targets) -> Comparison:
+def compare(args: argparse.Namespace, shop: Shop, later: Targets, chosen: Chosen) -> Comparison:
     """Gather the lists to measure, by the protocol that the data allow."""
     active = shop.catalogue.is_active
     defaults = BlendSettings()
     day = timedelta(days=1)
     if len(later.users):
         protocol, end, first_day = "days_after", shop.end_of_day, shop.as_of + day
+        model = chosen.name
         targets = later
         popularity = published_popularity(shop)
         share = repeat_share(shop.log, end, defaults.repeat_window)
@@ -119,17 +123,27 @@ def compare(args: argparse.Namespace, shop: Shop, later: Targets) -> Comparison:
         protocol, end = "held_out", shop.end_of_day - EVALUATION_DAYS
         first_day = shop.as_of - (EVALUATION_DAYS - 1) * day
         targets = purchases_between(shop.log, end, shop.end_of_day)
-        vectors = store.read(args.lake, store.chosen_version(args.lake, args.as_of), shop.catalogue.text_hashes)
-        text = text_similarities(vectors, active, defaults)
-        # Settings as they would have been chosen then: on the week before the one that is measured.
-        settings = run_backtest(shop, text, end, defaults).settings
-        popularity = measured_popularity(shop.log.before(end), end, settings)
-        knowledge = learn(shop.log, text, popularity, active, end, settings)
-        share = knowledge.repeat_share
-        everyone = np.zeros(shop.log.n_users, dtype=np.int64)
-        lists = all_lists(Blend(knowledge, settings), shop.log, everyone, targets.users)
+        version = store.chosen_version(args.lake, args.as_of)
+        items = items_of(shop, store.read(args.lake, version, shop.catalogue.text_hashes))
+        champion = chosen.champion
+        # A champion that had seen the week would be measured on what it knows by heart.
+        model = LEARNED if champion is not None and champion.trained_before <= end else BLEND
+        if champion is not None and model == LEARNED:
+            serving = learned_before(load_model(champion), shop, items, end)
+            lists = np.concatenate([shard.items for shard in serving.shards(targets.users)])
+            share, settings = serving.blend.items.repeat_share, serving.blend.settings
+            popularity = measured_popularity(shop.log.before(end), end, settings)
+        else:
+            # Settings as they would have been chosen then: on the week before the one that is measured.
+            settings = run_backtest(shop, items.text_similar, end, defaults).settings
+            popularity = measured_popularity(shop.log.before(end), end, settings)
+            knowledge = learn(shop.log, items.text_similar, popularity, active, end, settings)
+            share = knowledge.repeat_share
+            everyone = np.zeros(shop.log.n_users, dtype=np.int64)
+            lists = all_lists(Blend(knowledge, settings), shop.log, everyone, targets.users)
     allows_repeats = share >= defaults.repeat_threshold
     return Comparison(
+        model,
         protocol,
         first_day,
         first_day + (EVALUATION_DAYS - 1) * day,
@@ -171,7 +185,7 @@ def measure(compared: Comparison) -> list[dict[str, Any]]:
     rows.sort(key=lambda row: row[:3])
     return [
         {
-            "model": MODEL,
+            "model": compared.model,
             "segment": segment,
             "metric": metric,
             "k": k,
@@ -190,26 +204,39 @@ def measure(compared: Comparison) -> list[dict[str, Any]]:
     ]
 
 
+def promotion_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the figures by which the weekly training last decided, as rows of model_metrics."""
+    decision = last_decision(args.lake, args.as_of)
+    if decision is None:
+        return []
+    days = {name: date.fromisoformat(decision[name]) for name in ("measured_from", "measured_to")}
+    return [{**row, "protocol": "promotion", **days} for row in metric_rows(decision, BASELINE)]
+
+
 def evaluate_home(args: argparse.Namespace) -> dict[str, Any]:
     """Write model_metrics and report the figures for all users."""
-    model_version = f"{MODEL}+{store.chosen_version(args.lake, args.as_of)}"
+    chosen = choose(args.lake, args.as_of, store.chosen_version(args.lake, args.as_of))
     with connect(args.lake) as connection:
         shop = load_shop(connection, args.as_of)
         later = later_purchases(connection, shop)
-    compared = compare(args, shop, later)
+    compared = compare(args, shop, later, chosen)
     rows = measure(compared) if len(compared.targets.users) else []
     if not rows:
         log.warning("nothing to measure: nobody bought anything in the days that %s looks at", compared.protocol)
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    everything = sorted([*rows, *promotion_rows(args)], key=lambda row: tuple(row[name] for name in KEY))
+    columns = {name: [row[name] for row in everything] for name in (everything[0] if everything else ())}
     write_output(
-        args.lake, args.as_of, "model_metrics", [{**columns, "model_version": model_version}] if rows else []
+        args.lake,
+        args.as_of,
+        "model_metrics",
+        [{**columns, "model_version": chosen.version}] if everything else [],
     )
     for row in rows:
         if row["segment"] == "all":
             log.info("%s@%d %.4f (%.4f to %.4f), popularity %.4f", row["metric"], row["k"], row["value"],
                      row["value_low"], row["value_high"], row["baseline_value"])  # fmt: skip
     return {
-        "model_version": model_version,
+        "model_version": chosen.version,
         "protocol": compared.protocol,
         "users": len(compared.targets.users),
         "all": {

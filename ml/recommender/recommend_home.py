@@ -1,7 +1,8 @@
 """Make the home page's lists and the similar items for one day.
 
-Reads the features and the item vectors, writes home_recommendations and similar_items. Settings are chosen,
-and chances calibrated, on the shop's own last 7 days, predicted from what came before.
+Reads the features and the item vectors, writes home_recommendations and similar_items. The champion of the
+weekly training makes the lists, or the blend where none is promoted; its settings then are chosen on the shop's
+own last 7 days. Chances are calibrated on these days, predicted from what came before.
 """
 
 from __future__ import annotations
@@ -16,23 +17,20 @@ from typing import Any
 import numpy as np
 
 from ml.explain import reasons
-from ml.recommender.backtest import run_backtest
-from ml.recommender.blend import BUY_AGAIN, ITEM_TO_ITEM, POPULAR, SOURCES, TEXT, Blend, learn
+from ml.recommender.blend import BUY_AGAIN, POPULAR, SOURCES, TEXT
 from ml.recommender.calibration import Calibration, user_activity
 from ml.recommender.dataset import Shop, connect, load_shop
 from ml.recommender.outputs import write_output
-from ml.recommender.popular import published_popularity
-from ml.recommender.recommend import Shard, explain, recommend
-from ml.recommender.settings import LIST_LENGTH, BlendSettings
+from ml.recommender.recommend import Shard
+from ml.recommender.serving import Serving, choose, items_of, serve_day
+from ml.recommender.settings import LIST_LENGTH
 from ml.recommender.similar_items import similar_items
-from ml.recommender.text_neighbours import text_similarities
 from ml.text_encoder import store
 from qianmian.step import run_step, step_parser
 
 log = logging.getLogger(__name__)
 
 SURFACE = "home"
-MODEL = "blend-1"
 
 
 def recommendation_id(as_of: str, user_id: str, rank: int, item_id: str) -> str:
@@ -43,19 +41,18 @@ def recommendation_id(as_of: str, user_id: str, rank: int, item_id: str) -> str:
 def reason_codes(source: np.ndarray, is_bought: np.ndarray, is_from_segment: np.ndarray) -> np.ndarray:
     """Return the reason code of each row from its source and the kind of its evidence."""
     return np.select(
-        [source == BUY_AGAIN, source == TEXT, (source == ITEM_TO_ITEM) & is_bought, source == ITEM_TO_ITEM,
-         is_from_segment],
+        [source == BUY_AGAIN, source == TEXT, (source != POPULAR) & is_bought, source != POPULAR, is_from_segment],
         [reasons.BUY_AGAIN, reasons.SIMILAR, reasons.BOUGHT, reasons.VIEWED, reasons.IN_SEGMENT],
         reasons.POPULAR,
     ).astype(object)  # fmt: skip
 
 
 def to_columns(
-    shop: Shop, blend: Blend, shard: Shard, calibration: Calibration, activity: np.ndarray
+    shop: Shop, serving: Serving, shard: Shard, calibration: Calibration, activity: np.ndarray
 ) -> dict[str, Any]:
     """Return a shard's rows of home_recommendations as columns."""
     as_of = shop.as_of.isoformat()
-    evidence = explain(blend, shard, shop.users.segment)
+    evidence = serving.explain(shard)
     there = shard.items >= 0
     row, place = np.nonzero(there)
     users = shard.users[row]
@@ -90,7 +87,7 @@ def to_columns(
         "reason_text_zh": [chinese for _, chinese in texts],
         "evidence_type": np.where(is_item, "item", "segment").astype(object),
         "evidence_id": np.where(is_item, item_ids[np.maximum(past, 0)], segment),
-        "contribution": np.round(evidence.from_item[there], 6),
+        "contribution": np.round(evidence.from_item[there], 9),
         "is_exploration": False,
         "is_promoted": False,
         "propensity": 1.0,
@@ -105,47 +102,44 @@ def recommend_home(args: argparse.Namespace) -> dict[str, Any]:
     log.info(
         "%d users, %d items, %d actions", len(shop.users.user_ids), len(shop.catalogue.item_ids), len(shop.log)
     )
-    defaults = BlendSettings()
-    vectors = store.read(args.lake, text_version, shop.catalogue.text_hashes)
-    text = text_similarities(vectors, shop.catalogue.is_active, defaults)
-    backtest = run_backtest(shop, text, shop.end_of_day, defaults)
-    calibration = backtest.calibrate()
-    knowledge = learn(
-        shop.log, text, published_popularity(shop), shop.catalogue.is_active, shop.end_of_day, backtest.settings
-    )
-    blend = Blend(knowledge, backtest.settings)
-    log.info("repeat purchases: %.1f%% of lines, so bought items may %scome back", 100 * knowledge.repeat_share,
+    chosen = choose(args.lake, args.as_of, text_version)
+    log.info("recommender: %s%s", chosen.version, f" ({chosen.note})" if chosen.note else "")
+    items = items_of(shop, store.read(args.lake, text_version, shop.catalogue.text_hashes))
+    day = serve_day(chosen, shop, items)
+    blend, calibration = day.serving.blend, day.calibration
+    repeat_share = blend.items.repeat_share
+    log.info("repeat purchases: %.1f%% of lines, so bought items may %scome back", 100 * repeat_share,
              "" if blend.allows_repeats else "not ")  # fmt: skip
-    model_version = f"{MODEL}+{text_version}"
     sources = np.zeros(len(SOURCES), dtype=np.int64)
 
     def batches() -> Iterator[dict[str, Any]]:
         activity = user_activity(shop.log, shop.end_of_day)
         everyone = np.arange(len(shop.users.user_ids))
         done = 0
-        for shard in recommend(blend, shop.log, shop.users.segment, everyone):
-            columns = to_columns(shop, blend, shard, calibration, activity)
+        for shard in day.serving.shards(everyone):
+            columns = to_columns(shop, day.serving, shard, calibration, activity)
             for number, name in enumerate(SOURCES):
                 sources[number] += int((columns["candidate_source"] == name).sum())
             done += len(shard.users)
             log.info("lists for %d of %d users", done, len(everyone))
-            yield {**columns, "model_version": model_version}
+            yield {**columns, "model_version": chosen.version}
 
     rows = write_output(args.lake, args.as_of, "home_recommendations", batches())
     pairs = write_output(
         args.lake, args.as_of, "similar_items",
-        [{**similar_items(blend, shop.catalogue, LIST_LENGTH), "model_version": model_version}],
+        [{**similar_items(blend, shop.catalogue, LIST_LENGTH), "model_version": chosen.version}],
     )  # fmt: skip
     return {
-        "model_version": model_version,
+        "model_version": chosen.version,
+        "note": chosen.note,
         "users": len(shop.users.user_ids),
         "home_recommendations": rows,
         "similar_items": pairs,
         "by_source": {name: int(count) for name, count in zip(SOURCES, sources, strict=True)},
-        "repeat_share_90d": round(knowledge.repeat_share, 4),
+        "repeat_share_90d": round(repeat_share, 4),
         "repeats_allowed": blend.allows_repeats,
-        "settings": asdict(backtest.settings),
-        "settings_chosen_by": backtest.chosen_by or "defaults: too few purchases in the last 7 days",
+        "settings": asdict(blend.settings),
+        **day.report,
         "calibration": {
             "listed": calibration.listed,
             "bought": calibration.bought,

@@ -28,7 +28,7 @@ def dag() -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(DAGS))
-    assert bag.dag_ids == ["personalize_daily"]
+    assert sorted(bag.dag_ids) == ["personalize_daily", "train_models_weekly"]
     assert bag.import_errors == {}
     return bag.dags["personalize_daily"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from qianmian import settings
 from qianmian.__main__ import main
-from qianmian.run_daily import check_request
+from qianmian.run_dag import check_request
 from qianmian.step import StepError
 
 

@@ -1,4 +1,4 @@
-"""`make run`: one run of `personalize_daily`, triggered over Airflow's REST API and followed to its end."""
+"""`make run` and `make train`: one run of a DAG, triggered over Airflow's REST API and followed to its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from expectations.tables import REQUIRED_FEEDS
 from qianmian.airflow_home import ADMIN
-from qianmian.local_airflow import DAG_ID, LocalAirflow
+from qianmian.local_airflow import DAG_IDS, TRAINING_DAG_ID, LocalAirflow
 from qianmian.settings import ROOT, Settings
 from qianmian.step import StepError
 
@@ -26,6 +26,20 @@ _ENDED = ("success", "failed")
 _MARKS = {"running": "▶", "success": "✓", "failed": "✗", "up_for_retry": "↻"}  # states worth a line
 
 
+def check_day(as_of: str) -> None:
+    """Check a day, or no day at all.
+
+    Raises:
+        StepError: it is no day.
+
+    """
+    try:
+        if as_of:
+            date.fromisoformat(as_of)
+    except ValueError:
+        raise StepError(f"AS_OF={as_of} is not a day.", "Write it like AS_OF=2011-11-30.") from None
+
+
 def check_request(settings: Settings, source: str, as_of: str) -> str:
     """Check what is asked before anything starts, and return the source as every process will find it.
 
@@ -33,11 +47,7 @@ def check_request(settings: Settings, source: str, as_of: str) -> str:
         StepError: the day is no day, the data are missing or not named.
 
     """
-    if as_of:
-        try:
-            date.fromisoformat(as_of)
-        except ValueError:
-            raise StepError(f"AS_OF={as_of} is not a day.", "Write it like AS_OF=2011-11-30.") from None
+    check_day(as_of)
     chosen = source or settings.source
     if settings.adapter == "simulated" or chosen.startswith("s3://"):
         return chosen
@@ -65,37 +75,47 @@ def check_request(settings: Settings, source: str, as_of: str) -> str:
 
 def end_interrupted_runs(airflow: LocalAirflow) -> None:
     """Mark as failed what was under way when Airflow stopped: a new run would wait until it has ended."""
-    for run_id in airflow.api.active_runs(DAG_ID):
-        log.info("the run %s was interrupted when Airflow stopped: it is marked as failed", run_id)
-        airflow.api.fail_run(DAG_ID, run_id)
+    for dag_id in DAG_IDS:
+        for run_id in airflow.api.active_runs(dag_id):
+            log.info(
+                "the run %s of %s was interrupted when Airflow stopped: it is marked as failed", run_id, dag_id
+            )
+            airflow.api.fail_run(dag_id, run_id)
 
 
-def run_daily(airflow: LocalAirflow, conf: dict[str, Any]) -> bool:
-    """Trigger a run, tell of each task's start and end, and return whether the run published.
+def run_dag(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> str | None:
+    """Trigger a run, tell of each task's start and end, and return the run's id if it succeeded.
 
     Raises:
         StepError: the DAG is paused, so that the run would wait for ever, or Airflow refuses the parameters.
 
     """
-    dag = airflow.api.dag(DAG_ID) or {}
+    dag = airflow.api.dag(dag_id) or {}
     if dag.get("is_paused"):
         raise StepError(
-            f"{DAG_ID} is paused in Airflow: a run would not start.",
-            f"Switch it on at {airflow.home.url}/dags/{DAG_ID} (user {ADMIN}, password {airflow.home.password}).",
+            f"{dag_id} is paused in Airflow: a run would not start.",
+            f"Switch it on at {airflow.home.url}/dags/{dag_id} (user {ADMIN}, password {airflow.home.password}).",
         )
-    for run_id in airflow.api.active_runs(DAG_ID):
+    for run_id in airflow.api.active_runs(dag_id):
         log.info("the run %s is under way: this one waits for its end", run_id)
-    run_id = airflow.api.trigger(DAG_ID, conf)
-    url = f"{airflow.home.url}/dags/{DAG_ID}/runs/{run_id}"
-    print(f"\n{DAG_ID} · {run_id}\n{url}\n", flush=True)
+    run_id = airflow.api.trigger(dag_id, conf)
+    url = f"{airflow.home.url}/dags/{dag_id}/runs/{run_id}"
+    print(f"\n{dag_id} · {run_id}\n{url}\n", flush=True)
     started = time.monotonic()
-    state = _follow(airflow, run_id)
+    state = _follow(airflow, dag_id, run_id)
     seconds = time.monotonic() - started
-    in_steps = sum(task["duration"] or 0 for task in airflow.api.tasks(DAG_ID, run_id))
+    in_steps = sum(task["duration"] or 0 for task in airflow.api.tasks(dag_id, run_id))
     print(f"\nrun {state} after {seconds:.0f} s, {in_steps:.0f} s of it in its steps", flush=True)
     if state != "success":
-        _explain_failure(airflow, run_id)
-    return state == "success"
+        _explain_failure(airflow, dag_id, run_id)
+        return None
+    return run_id
+
+
+def show_decision(airflow: LocalAirflow, run_id: str) -> None:
+    """Print which recommender was promoted or kept, by which numbers."""
+    lines = airflow.api.log(TRAINING_DAG_ID, run_id, "promote_recommender", 1)
+    print("\n".join(["", *(line for line in lines if "NDCG@20" in line), "", *addresses(airflow)]), flush=True)
 
 
 def show_result(airflow: LocalAirflow, settings: Settings) -> None:
@@ -115,12 +135,12 @@ def addresses(airflow: LocalAirflow) -> list[str]:
     ]
 
 
-def _follow(airflow: LocalAirflow, run_id: str) -> str:
+def _follow(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
     """Print a line at each change of a task's state until the run has ended; return its state."""
     told: dict[str, tuple[str | None, int]] = {}
     while True:
-        state = str(airflow.api.run(DAG_ID, run_id)["state"])
-        for task in sorted(airflow.api.tasks(DAG_ID, run_id), key=_moment):
+        state = str(airflow.api.run(dag_id, run_id)["state"])
+        for task in sorted(airflow.api.tasks(dag_id, run_id), key=_moment):
             news = (task["state"], task["try_number"])
             if told.get(task["task_id"]) != news and task["state"] in _MARKS:
                 told[task["task_id"]] = news
@@ -143,14 +163,14 @@ def _progress_line(task: dict[str, Any]) -> str:
     return f"  {_MARKS[state]} {task['task_id']:<18} {state.replace('_', ' '):<14}{seconds}{attempt}".rstrip()
 
 
-def _explain_failure(airflow: LocalAirflow, run_id: str) -> None:
+def _explain_failure(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:
     """Print the first failed task's last lines: they say what happened and what to do."""
-    failed = [t for t in airflow.api.tasks(DAG_ID, run_id) if t["state"] == "failed"]
+    failed = [t for t in airflow.api.tasks(dag_id, run_id) if t["state"] == "failed"]
     for task in sorted(failed, key=_moment)[:1]:
-        lines = airflow.api.log(DAG_ID, run_id, task["task_id"], task["try_number"])
+        lines = airflow.api.log(dag_id, run_id, task["task_id"], task["try_number"])
         marks = [i for i, line in enumerate(lines) if line.startswith("ERROR in ")]
         lines = lines[marks[-1] :] if marks else lines[-LOG_LINES:]
-        where = airflow.home.task_logs / f"dag_id={DAG_ID}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
+        where = airflow.home.task_logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
         print(f"\nThe task {task['task_id']} failed:\n\n  " + "\n  ".join(lines))
         print(f"\nIts whole log: {where}/attempt={task['try_number']}.log")
     print("The tables that were published before stay in place.\n" + "\n".join(addresses(airflow)), flush=True)

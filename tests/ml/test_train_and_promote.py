@@ -1,0 +1,165 @@
+"""Training and promotion on a small lively shop: what is left in the lake, in MLflow, and for the daily run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from expectations.tables import outputs_dir, promotion_decisions_dir, recommender_training_dir
+from ml.recommender import promote_recommender, train_recommender
+from ml.recommender.champion import champion, load_model
+from ml.recommender.evaluate_home import evaluate_home
+from ml.recommender.recommend_home import recommend_home
+from ml.recommender.train_model import Training
+from qianmian.step import StepError
+
+from .conftest import AS_OF, action, give_vectors, item, lively_shop, step_args
+
+DAY = AS_OF.isoformat()
+
+
+def args_of(lake: Path, *, seed: int = 0) -> argparse.Namespace:
+    return argparse.Namespace(
+        **vars(step_args(lake)), shop="tiny", mlflow_home=lake.parent / "mlflow", seed=seed, device="cpu"
+    )
+
+
+@pytest.fixture
+def shop() -> dict[str, Any]:
+    tables = lively_shop(users=300, items=60, days=100)
+    tables["later_purchases"] = []
+    return tables
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of a small model: what is tested is what becomes of it."""
+    from ml.recommender.sequence_model import SequenceSettings
+
+    small = SequenceSettings(dimensions=16, heads=2, length=12, epochs=2, negatives=50)
+
+    def training(*args: Any, **kwargs: Any) -> Training:
+        return Training(*args, **{"sequence": small, **kwargs})
+
+    monkeypatch.setattr(train_recommender, "Training", training)
+
+
+def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
+    lake = lake_of(**shop)
+    args = args_of(lake)
+    trained = train_recommender.train_recommender(args)
+    assert trained["has_sequence_model"]
+    again = train_recommender.train_recommender(args)
+    assert (again["version"], again["note"]) == (
+        trained["version"],
+        "trained before on the same data: nothing to do",
+    )
+    # Nothing is left of the training but the model and its name.
+    assert [path.name for path in recommender_training_dir(lake, DAY).iterdir()] == [train_recommender.CHALLENGER]
+
+    decided = promote_recommender.promote_recommender(args)
+    record = json.loads((promotion_decisions_dir(lake) / f"{DAY}.json").read_text())
+    assert {figure["model"] for figure in record["figures"]} == {
+        trained["version"], "blend-1", "popularity", "item_to_item",
+    }  # fmt: skip
+    assert {"all", "heavy", "head_items", "tail_items"} <= {figure["segment"] for figure in record["figures"]}
+    assert (record["measured_from"], record["measured_to"]) == ("2026-10-25", "2026-10-31")
+    by_model = {
+        f["model"]: f["value"]
+        for f in record["figures"]
+        if (f["segment"], f["metric"], f["k"]) == ("all", "ndcg", 20)
+    }
+    best = champion(lake, DAY)
+    assert decided["promoted"] == (best is not None)
+    if best is None:
+        assert "kept because" in decided["why"]
+        assert champion(lake, "2027-01-01") is None
+        best = train_recommender.find_version(lake, trained["version"])
+        promote_recommender.promote(lake, DAY, best.name)
+    else:
+        assert by_model[best.name] > max(value for name, value in by_model.items() if name != best.name)
+    assert champion(lake, "2026-10-30") is None
+
+    report = recommend_home(args)
+    assert report["model_version"] == f"{best.name}+test-1"
+    rows = pq.read_table(outputs_dir(lake, DAY) / "home_recommendations.parquet").to_pylist()
+    assert len({row["user_id"] for row in rows}) == 301
+    for row in rows:
+        assert 0 < row["contribution"] <= row["score"] + 1e-9
+        if row["evidence_type"] == "item":
+            assert row["evidence_id"] in {r["item_id"] for r in shop["item_features"]}
+    cold = [row for row in rows if row["user_id"] == "cold"]
+    assert len(cold) == 20
+    assert {row["evidence_type"] for row in cold} == {"segment"}
+    for user in {row["user_id"] for row in rows}:
+        scores = [row["score"] for row in rows if row["user_id"] == user]
+        assert scores == sorted(scores, reverse=True)
+        break
+
+    measured = evaluate_home(args)
+    assert measured["protocol"] == "held_out"
+    metrics = pq.read_table(outputs_dir(lake, DAY) / "model_metrics.parquet").to_pylist()
+    assert {(row["protocol"], row["model"]) for row in metrics} == {
+        ("held_out", "learned"), ("promotion", "blend-1"), ("promotion", "item_to_item"), ("promotion", best.name),
+    }  # fmt: skip
+
+
+def test_the_same_data_make_the_same_version_and_an_interruption_changes_nothing(
+    lake_of: Callable[..., Path], shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_of(**shop)
+    whole = train_recommender.train_recommender(args_of(lake))["version"]
+    (recommender_training_dir(lake, DAY) / train_recommender.CHALLENGER).unlink()
+
+    def torn(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_recommender, "save_version", torn)
+        with pytest.raises(KeyboardInterrupt):
+            train_recommender.train_recommender(args_of(lake))
+    [state] = recommender_training_dir(lake, DAY).iterdir()
+    assert {path.name for path in state.iterdir()} == {"first.pt", "final.pt", "mlflow_run_id"}
+    resumed = train_recommender.train_recommender(args_of(lake))
+    assert resumed["version"] == whole
+    assert train_recommender.train_recommender(args_of(lake, seed=1))["version"] != whole
+
+
+def test_a_new_item_is_served_through_its_text(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
+    lake = lake_of(**shop)
+    args = args_of(lake)
+    model = load_model(train_recommender.find_version(lake, train_recommender.train_recommender(args)["version"]))
+    assert model.sequence is not None
+    ids = np.array([*model.item_ids, "zzz-new"], dtype=object)
+    text = np.concatenate([model.sequence.text.numpy(), model.sequence.text.numpy()[:1]])
+    text = np.random.default_rng(0).normal(size=text.shape).astype(np.float32)
+    over = model.sequence_on(ids, text)
+    assert over is not None
+    assert not over.is_known[-1]
+    assert bool(over.is_known[0])
+
+
+def test_features_of_a_later_day_are_refused(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
+    shop["user_actions"].append(action("u000", "i001", "purchase", days_ago=-1))
+    with pytest.raises(StepError, match="later day"):
+        train_recommender.train_recommender(args_of(lake_of(**shop)))
+
+
+def test_a_shop_without_a_past_is_told_so(lake_of: Callable[..., Path]) -> None:
+    items = [item("a"), item("b")]
+    lake = lake_of(item_features=items, user_features=[], user_actions=[])
+    give_vectors(lake, items)
+    with pytest.raises(StepError, match="nothing to learn from"):
+        train_recommender.train_recommender(args_of(lake))
+
+
+def test_promotion_without_training_says_what_to_do(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
+    with pytest.raises(StepError, match="names no challenger"):
+        promote_recommender.promote_recommender(args_of(lake_of(**shop)))
