@@ -1,11 +1,12 @@
-"""Next basket on UCI Online Retail, split by time: the blend without learning, as the daily run makes it.
+"""Next basket on UCI Online Retail, split by time: the learned recommender and the blend, as the DAGs make them.
 
-Trains on what was bought before --cut, chooses its settings on the last 7 days of that, and predicts each
-returning customer's next basket: what they buy on the first day they come back. Baselines: popularity (halved
-every 14 days), and the customer's own most frequent purchases, filled up with popularity. Ends with one line
-of JSON.
+Trains on what was bought before --cut and predicts each returning customer's next basket: what they buy on the
+first day they come back. Everything is chosen on the weeks before the cut. Baselines: popularity (halved every 14
+days), the customer's own most frequent purchases, filled up with popularity, and, with --peers, implicit's
+recommenders, tuned on the baskets of the month before the cut. Intervals are 95% over customers; those of gains
+are of the paired ratio of means. Ends with one line of JSON.
 
-    python -m bench.next_basket DATA_DIR [--cut 2011-11-01] [--until 2011-12-10] [--model NAME]
+    python -m bench.next_basket DATA_DIR [--cut 2011-11-01] [--until 2011-12-10] [--seed N] [--peers]
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ import logging
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 
-from bench.next_item import encode
+from bench.next_item import encode, item_users
+from bench.peers import peer_lists
+from ml.metrics.beyond_accuracy import beyond_accuracy
 from ml.metrics.ranking import bootstrap_mean, hits_at, ndcg, recall
 from ml.recommender.backtest import run_backtest
 from ml.recommender.blend import Blend, learn, top_items
@@ -29,7 +33,9 @@ from ml.recommender.history import build_history
 from ml.recommender.popular import measured_popularity
 from ml.recommender.recommend import all_lists
 from ml.recommender.settings import LIST_LENGTH, BlendSettings
+from ml.recommender.snapshots import weekly_snapshots
 from ml.recommender.text_neighbours import text_similarities
+from ml.recommender.train_model import Items, Training, sources_at, train_model
 from ml.recommender.tune import Targets, targets_of
 
 #: Stock codes that are no products: postage, discounts, fees, manual corrections.
@@ -107,6 +113,15 @@ def buy_again_lists(log: ActionLog, begin: float, users: np.ndarray, popularity:
     return top_items(history.matrix(history.orders_faded).toarray() + 0.5 * popularity, LIST_LENGTH)[0]
 
 
+def ratio_interval(ours: np.ndarray, theirs: np.ndarray, resamples: int = 1000) -> tuple[float, float, float]:
+    """Return the gain of the mean of `ours` over that of `theirs` as a share, and its 95% paired interval."""
+    rng = np.random.default_rng(0)
+    n = len(ours)
+    drawn = rng.multinomial(n, np.full(n, 1.0 / n), size=resamples)
+    low, high = np.quantile((drawn @ ours) / (drawn @ theirs) - 1.0, [0.025, 0.975])
+    return float(ours.mean() / theirs.mean() - 1.0), float(low), float(high)
+
+
 def main() -> None:
     """Run the protocol and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,6 +131,9 @@ def main() -> None:
         "--until", type=date.fromisoformat, default=date(2011, 12, 10), help="default: %(default)s"
     )
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="text encoder (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches, trees (default: %(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the sequence model trains")
+    parser.add_argument("--peers", action="store_true", help="implicit's recommenders too")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     shop, titles = load(args.data, args.cut)
@@ -128,18 +146,47 @@ def main() -> None:
     blend = Blend(learn(shop.log, text, popularity, active, begin, settings), settings)
     targets = next_baskets(shop.log, begin, day_number(args.until))
     n_users = len(targets.users)
+    items = Items(shop.catalogue.item_ids, vectors, text, active)
+    known = shop.log.before(begin)
+    training = Training(BlendSettings(), seed=args.seed, device=args.device)
+    trained = train_model(weekly_snapshots(known, begin), known, items, training)
+    model = trained.model
+    sources = sources_at(known, begin, items, model.settings, model.sequence_on(items.ids, items.text))
     lists = {
+        "learned": model.lists(sources, targets.users),
         "blend": all_lists(blend, shop.log, shop.users.segment, targets.users),
         "buy_again": buy_again_lists(shop.log, begin, targets.users, popularity.everyone),
         "popularity": np.tile(top_items(popularity.everyone[None, :], LIST_LENGTH)[0], (n_users, 1)),
     }
-    figures = {}
-    for name, found in lists.items():
-        hits = hits_at(found, targets.row, targets.item, shop.log.n_items)
+    if args.peers:
+        month_before = day_number(args.cut - timedelta(days=30))
+        found = peer_lists(
+            known.before(month_before), next_baskets(known, month_before, begin), known, targets.users,
+            LIST_LENGTH, allows_repeats=True, seed=args.seed,
+        )  # fmt: skip
+        lists |= {f"peer_{name}": peer.lists for name, peer in found.items()}
+    values = {}
+    for name, listed in lists.items():
+        hits = hits_at(listed, targets.row, targets.item, shop.log.n_items)
         for metric, of in (("recall", recall), ("ndcg", ndcg)):
-            values = of(hits, targets.per_user, LIST_LENGTH)
-            low, high = bootstrap_mean(values)
-            figures[f"{name}_{metric}@{LIST_LENGTH}"] = [round(float(x), 4) for x in (values.mean(), low, high)]
+            values[name, metric] = of(hits, targets.per_user, LIST_LENGTH)
+    figures: dict[str, Any] = {}
+    for (name, metric), of_users in values.items():
+        low, high = bootstrap_mean(of_users)
+        figures[f"{name}_{metric}@{LIST_LENGTH}"] = [round(float(x), 4) for x in (of_users.mean(), low, high)]
+    for metric in ("recall", "ndcg"):
+        best = max((n for n in lists if n not in ("learned", "blend")), key=lambda n: values[n, metric].mean())
+        gain = ratio_interval(values["learned", metric], values[best, metric])
+        figures[f"gain_{metric}@{LIST_LENGTH}"] = {"over": best, "share": [round(x, 4) for x in gain]}
+    beyond = {
+        name: {
+            metric: round(value, 4)
+            for metric, value in beyond_accuracy(
+                listed, LIST_LENGTH, known.n_items, item_users(known), known.n_users, vectors
+            ).items()
+        }
+        for name, listed in lists.items()
+    }
     print(
         json.dumps(
             {
@@ -148,7 +195,12 @@ def main() -> None:
                 "until": args.until.isoformat(),
                 "customers": n_users,
                 "items": shop.log.n_items,
+                "seed": args.seed,
                 **figures,
+                "beyond_accuracy": beyond,
+                "sequence_weight": model.weight,
+                "has_ranker": model.ranker is not None,
+                "ndcg_last_snapshot": {name: round(value, 4) for name, value in trained.ndcg.items()},
                 "repeat_share": round(blend.items.repeat_share, 4),
                 "seconds_without_encoding": round(time.perf_counter() - started, 1),
             }

@@ -1,10 +1,10 @@
-"""Next item on Amazon Beauty 2014 or a folder of its shape: the blend without learning.
+"""Next item on Amazon Beauty 2014 or a folder of its shape: blend, sequence model, both mixed, and the ranker.
 
 Every user's last item is the test, the one before it the validation, the rest trains. All items are ranked,
 those in the user's history barred. Settings are chosen on validation alone; for the test the validation item
 joins the history and the counts. Ends with one line of JSON.
 
-    python -m bench.next_item DATA_DIR [--titles-only] [--model NAME] [--seed N]
+    python -m bench.next_item DATA_DIR [--seed N] [--device cpu|cuda] [--time-budget SECONDS] [--peers]
 """
 
 from __future__ import annotations
@@ -13,22 +13,33 @@ import argparse
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
+from bench.peers import peer_lists
+from ml.metrics.beyond_accuracy import beyond_accuracy
 from ml.metrics.ranking import hits_at, ndcg, recall
-from ml.recommender.blend import Blend, learn
 from ml.recommender.dataset import PURCHASE, ActionLog
-from ml.recommender.popular import measured_popularity
-from ml.recommender.recommend import all_lists
 from ml.recommender.settings import BlendSettings
+from ml.recommender.snapshots import Snapshot
 from ml.recommender.text_neighbours import text_similarities
-from ml.recommender.tune import Targets, choose_settings
+from ml.recommender.train_model import (
+    Items,
+    Training,
+    epochs_within,
+    sources_at,
+    train_model,
+    train_sequences,
+)
+from ml.recommender.tune import Targets
 from ml.text_encoder import models
 from ml.text_encoder.encode import encode_chunks
 
+TUNING_USERS = 6000
+WORDY_SHARE = 0.2  # of values with a space in them: fewer, and a column holds ids
 AS_OF = 0.0  # a position has no date: time is minus the number of actions that follow
 #: One position is one tick, so half-lives count positions; there is no trend without dates.
 START = BlendSettings(
@@ -44,7 +55,23 @@ GRID = (
 )
 
 
-def load(folder: Path, titles_only: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, list[str]]:
+def text_columns(folder: Path) -> list[str]:
+    """Return SQL for each column of items.parquet that holds words: lists of strings, and strings with spaces."""
+    found = []
+    for name, kind, *_ in duckdb.execute(f"describe select * from '{folder}/items.parquet'").fetchall():
+        if kind == "VARCHAR[]":
+            found.append(f"array_to_string(\"{name}\", ', ')")
+        elif kind == "VARCHAR":
+            share = duckdb.execute(
+                f"""select avg((trim("{name}") like '% %')::int) from '{folder}/items.parquet'"""
+            )
+            if ((share.fetchone() or (0,))[0] or 0) > WORDY_SHARE:
+                found.append(f'"{name}"')
+    # The title says it best, and the encoder reads the beginning.
+    return sorted(found, key=lambda column: (column != '"title"', "keyword" in column))
+
+
+def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int, list[str]]:
     """Return the interactions (user, item, split), the number of users and items, and the items' texts."""
     rows = duckdb.execute(
         f"""
@@ -56,14 +83,10 @@ def load(folder: Path, titles_only: bool) -> tuple[np.ndarray, np.ndarray, np.nd
         order by user_id, position
         """
     ).fetchnumpy()
-    texts = duckdb.execute(
-        f"""
-        select coalesce(title, '') || if(?, '', '. ' || coalesce(array_to_string(attributes, ', '), ''))
-        from '{folder}/items.parquet'
-        order by item_id
-        """,
-        [titles_only],
-    ).fetchall()
+    columns = [column for column in text_columns(folder) if "keyword" not in column] or text_columns(folder)
+    words = f"concat_ws('. ', {', '.join(columns)})" if columns else "''"
+    logging.info("item text: %s", words)
+    texts = duckdb.execute(f"select {words} from '{folder}/items.parquet' order by item_id").fetchall()
     users, items = (np.asarray(rows[name], dtype=np.int64) for name in ("user_place", "place"))
     split = np.asarray(np.ma.filled(rows["split_loo"], ""), dtype=str)
     return users, items, split, int(users.max()) + 1, len(texts), [text for (text,) in texts]
@@ -96,11 +119,9 @@ def as_targets(user: np.ndarray, item: np.ndarray, chosen: np.ndarray, n_users: 
     return Targets(np.arange(n_users), np.arange(n_users), target)
 
 
-def measure(blend: Blend, log: ActionLog, targets: Targets) -> dict[str, float]:
+def figures_of(lists: np.ndarray, targets: Targets, n_items: int) -> dict[str, float]:
     """Return Recall and NDCG at 5 and 10 over all users."""
-    everyone = np.zeros(log.n_users, dtype=np.int64)
-    lists = all_lists(blend, log, everyone, targets.users, 10)
-    hits = hits_at(lists, targets.row, targets.item, log.n_items)
+    hits = hits_at(lists, targets.row, targets.item, n_items)
     return {
         f"{name}@{k}": round(float(of(hits, targets.per_user, k).mean()), 4)
         for k in (5, 10)
@@ -108,51 +129,96 @@ def measure(blend: Blend, log: ActionLog, targets: Targets) -> dict[str, float]:
     }
 
 
+def item_users(log: ActionLog) -> np.ndarray:
+    """Return how many users acted on each item."""
+    return np.bincount(np.unique(log.user * log.n_items + log.item) % log.n_items, minlength=log.n_items)
+
+
+def epochs_for(log: ActionLog, items: Items, training: Training, seconds: float) -> Training:
+    """Time one epoch and keep as many as let both trainings of the sequence model fit into `seconds`."""
+    one = replace(training, sequence=replace(training.sequence, epochs=1))
+    began = time.perf_counter()
+    train_sequences(log, items, one, "timing", None)
+    an_epoch = time.perf_counter() - began
+    sequence = epochs_within(training.sequence, an_epoch, seconds / 2)
+    logging.info("an epoch takes %.0f s: %d epochs", an_epoch, sequence.epochs)
+    return replace(training, sequence=sequence)
+
+
 def main() -> None:
     """Run the protocol and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with interactions.parquet and items.parquet")
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="text encoder (default: %(default)s)")
-    parser.add_argument("--titles-only", action="store_true", help="leave brand and category words out")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the users chosen for validation")
-    parser.add_argument("--validation-users", type=int, default=6000, help="users to choose settings on")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches, trees (default: %(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the sequence model trains")
+    parser.add_argument(
+        "--time-budget", type=float, default=1800.0, metavar="SECONDS",
+        help="for everything after encoding; short ones mean fewer epochs (default: %(default).0f)",
+    )  # fmt: skip
+    parser.add_argument("--peers", action="store_true", help="popularity and implicit's recommenders too")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     started = time.perf_counter()
-    users, items, split, n_users, n_items, texts = load(args.data, args.titles_only)
+    users, places, split, n_users, n_items, texts = load(args.data)
     vectors = encode(texts, args.model)
     encoded = time.perf_counter()
-    candidates = np.ones(n_items, dtype=bool)
-    text = text_similarities(vectors, candidates, START)
+    is_candidate = np.ones(n_items, dtype=bool)
+    items = Items(np.arange(n_items), vectors, text_similarities(vectors, is_candidate, START), is_candidate)
+    everyone = np.arange(n_users)
 
-    train = split == "train"
-    rng = np.random.default_rng(args.seed)
-    chosen = np.sort(rng.permutation(n_users)[: args.validation_users])
-    held_out = as_targets(users, items, split == "valid", n_users)
-    figures = {}
-    log = as_log(users[train], items[train], n_users, n_items)
-    knowledge = learn(log, text, measured_popularity(log, AS_OF, START), candidates, AS_OF, START)
-    sample = Targets(chosen, np.arange(len(chosen)), held_out.item[chosen])
-    settings, _ = choose_settings(knowledge, log, sample, START, GRID, k=10, max_cells=n_users * n_items)
-    figures["valid"] = measure(Blend(knowledge, settings), log, held_out)
-    log = as_log(users[split != "test"], items[split != "test"], n_users, n_items)
-    knowledge = learn(log, text, measured_popularity(log, AS_OF, settings), candidates, AS_OF, settings)
-    figures["test"] = measure(Blend(knowledge, settings), log, as_targets(users, items, split == "test", n_users))
-    differs = {
-        name: getattr(settings, name) for name in BlendSettings.__dataclass_fields__ if name not in ("strengths",)
+    def known(chosen: np.ndarray) -> ActionLog:
+        return as_log(users[chosen], places[chosen], n_users, n_items)
+
+    train_log, whole_log = known(split == "train"), known(split != "test")
+    training = Training(
+        START, grid=GRID, k=10, tuning_cells=TUNING_USERS * n_items, seed=args.seed, device=args.device
+    )
+    # A third of the budget is left for dials, features and trees.
+    training = epochs_for(train_log, items, training, args.time_budget * 2 / 3)
+    held_out = as_targets(users, places, split == "valid", n_users)
+    trained = train_model([Snapshot(train_log, AS_OF, held_out)], whole_log, items, training)
+    model = trained.model
+    chosen_at = time.perf_counter()
+    valid = {name: figures_of(lists, held_out, n_items) for name, lists in trained.lists.items()}
+
+    targets = as_targets(users, places, split == "test", n_users)
+    sequence = model.sequence_on(items.ids, items.text)
+    sources = sources_at(whole_log, AS_OF, items, model.settings, sequence)
+    names, weights = ("blend", "sequence_model", "mixture"), (0.0, 1.0, model.weight)
+    lists = dict(zip(names, sources.lists(everyone, weights, 10), strict=True))
+    lists["learned"] = model.lists(sources, everyone, 10)
+    listed_at = time.perf_counter()
+    if args.peers:
+        found = peer_lists(train_log, held_out, whole_log, everyone, 10, allows_repeats=False, seed=args.seed)
+        lists |= {f"peer_{name}": peer.lists for name, peer in found.items()}
+    test = {
+        name: figures_of(of_all, targets, n_items)
+        | {
+            metric: round(value, 4)
+            for metric, value in beyond_accuracy(
+                of_all, 10, n_items, item_users(whole_log), n_users, vectors
+            ).items()
+        }
+        for name, of_all in lists.items()
     }
     print(
         json.dumps(
             {
                 "bench": "next_item",
                 "data": args.data.name,
-                "text": "title" if args.titles_only else "title and attributes",
                 "users": n_users,
                 "items": n_items,
-                **figures,
-                "settings": differs,
+                "seed": args.seed,
+                "valid": valid,
+                "test": test,
+                "sequence_weight": model.weight,
+                "epochs": training.sequence.epochs,
+                "dimensions": training.sequence.dimensions,
+                "settings": {name: getattr(model.settings, name) for name, _ in GRID},
                 "seconds_encoding": round(encoded - started, 1),
-                "seconds_rest": round(time.perf_counter() - encoded, 1),
+                "seconds_training": round(chosen_at - encoded, 1),
+                "seconds_listing": round(listed_at - chosen_at, 1),
             }
         )
     )
