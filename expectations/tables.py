@@ -384,14 +384,15 @@ _RECOMMENDATION = _columns(
     "score! double | The model's score; comparable within one user and day only.",
     "probability! double | Calibrated chance that the user buys the item within 7 days.",
     "candidate_source! string | Source with the largest share of the score: item_to_item, text, buy_again, "
-    "popular_in_segment.",
+    "popular_in_segment, sequence_model.",
     "reason_code! string | because_you_bought, because_you_viewed, similar_text, buy_again, popular_in_segment, "
     "popular.",
     "reason_text! string | The reason in English, written from these columns alone.",
     "reason_text_zh! string | The reason in Chinese, written from these columns alone.",
     "evidence_type! string | item or segment.",
     "evidence_id! string | The item acted on, or the segment, behind the reason.",
-    "contribution! double | How much of the score that evidence gave.",
+    "contribution! double | How much of the score that evidence gave: its loss without the item, or what "
+    "popularity alone gives.",
     "is_exploration! boolean | Shown to learn rather than by score.",
     "is_promoted! boolean | Moved up by a rule.",
     "propensity! double | Chance with which the policy would show this row: 1 where nothing is random.",
@@ -423,10 +424,10 @@ OUTPUTS: dict[str, Table] = {
         Table(
             "model_metrics",
             "How good the lists are, on purchases the model did not see.",
-            ("model", "segment", "metric", "k"),
+            ("protocol", "model", "segment", "metric", "k"),
             _columns(
                 "model! string | What was measured.",
-                "segment! string | all, or a slice of users: heavy, light, new.",
+                "segment! string | all, or a slice: heavy, light, new (users), head_items, tail_items.",
                 "metric! string | recall, ndcg or coverage.",
                 "k! integer | Length of the list.",
                 "value! double | The figure.",
@@ -434,10 +435,12 @@ OUTPUTS: dict[str, Table] = {
                 "value_high! double | Upper end.",
                 "baseline_model! string | What it is compared with: popularity.",
                 "baseline_value! double | The baseline's figure on the same users.",
-                "champion_value double | The champion's figure (null until models are trained and promoted).",
+                "champion_value double | The figure of the champion that was challenged (protocol promotion; else "
+                "null).",
                 "users! integer | Users measured.",
                 "protocol! string | days_after: the purchases of the 7 days after the as-of date; held_out: the "
-                "last 7 days up to it, predicted from the days before.",
+                "last 7 days up to it, predicted from the days before; promotion: the week by which the weekly "
+                "training last decided.",
                 "measured_from! date | First day of the purchases predicted.",
                 "measured_to! date | Last day.",
             ),
@@ -608,3 +611,23 @@ def history_dir(lake: Path, table: str, as_of: str) -> Path:
 def run_dir(lake: Path, run_id: str) -> Path:
     """One run's reports: `<step>.json`, and its check page."""
     return lake / "runs" / run_id.replace(":", "-").replace("/", "-")
+
+
+def recommender_version_dir(lake: Path, version: str) -> Path:
+    """One trained recommender, whole: its files and `about.json`, which names them with their checksums."""
+    return lake / "models" / "recommender" / "versions" / version
+
+
+def promotions_dir(lake: Path) -> Path:
+    """`<as-of day>.json`: the recommender promoted that day. The champion of a day is the last one up to it."""
+    return lake / "models" / "recommender" / "promotions"
+
+
+def promotion_decisions_dir(lake: Path) -> Path:
+    """`<as-of day>.json`: the last decision of that day, for or against, with its figures."""
+    return lake / "models" / "recommender" / "decisions"
+
+
+def recommender_training_dir(lake: Path, as_of: str) -> Path:
+    """One day's training: its checkpoints while it runs, and `challenger.json`, which names what came of it."""
+    return lake / "models" / "recommender" / "training" / f"as_of_date={as_of}"

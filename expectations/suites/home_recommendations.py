@@ -5,7 +5,7 @@ from __future__ import annotations
 from expectations.checks import FigureCheck, between, from_sql, matches, one_of, published_suite
 
 _MODEL = "See the report and the log of the recommend step, and ml/recommender."
-_SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment")
+_SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment", "sequence_model")
 _REASONS = (
     "because_you_bought",
     "because_you_viewed",

@@ -11,7 +11,7 @@ MODEL_METRICS = published_suite(
     "model_metrics",
     "metric",
     one_of("Every metric is known", "metric", ("recall", "ndcg", "coverage"), _EVALUATION),
-    one_of("Every protocol is known", "protocol", ("days_after", "held_out"), _EVALUATION),
+    one_of("Every protocol is known", "protocol", ("days_after", "held_out", "promotion"), _EVALUATION),
     between("Every figure is a share", "value", 0, 1, _EVALUATION),
     between("Every figure of the baseline is a share", "baseline_value", 0, 1, _EVALUATION),
     at_least_as("No interval ends below its figure", "value_high", "value", _EVALUATION),
@@ -49,7 +49,7 @@ MODEL_METRICS = published_suite(
         from_sql("""
             select min(value - baseline_value), count(*)
             from published.model_metrics
-            where metric = 'ndcg' and segment = 'all'
+            where metric = 'ndcg' and segment = 'all' and protocol <> 'promotion'
         """),
         "of NDCG above popularity, at the worst list length",
         "Personalising does harm here: see model_metrics by segment before trusting the lists.",

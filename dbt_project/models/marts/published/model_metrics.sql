@@ -15,4 +15,4 @@ select
     cast(measured_to as date) as measured_to,
     {{ run_columns('model_version') }}
 from {{ output_rows(source('outputs', 'model_metrics')) }}
-order by model, segment, metric, k
+order by protocol, model, segment, metric, k
