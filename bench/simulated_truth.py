@@ -3,7 +3,8 @@
     python -m bench.simulated_truth var/simulated --as-of 2026-10-31
 
 Prints precision and recall of cleaning by kind of dirt, of the bots found, and NDCG@10 of the published lists
-beside random lists, popularity and the best possible, on what was bought in the 7 days after. Last line: JSON.
+beside random lists, popularity and the best possible, on what was bought in the 7 days after, for heavy, light and
+new users too (as model_metrics divides them). Last line: JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, clean_dir, history_dir
 from feeds.simulated.truth import Truth
-from ml.metrics.ranking import hits_at, ndcg
+from ml.metrics.ranking import bootstrap_mean, hits_at, ndcg
+from ml.recommender.evaluate_home import slices
 from spark_jobs.pseudonyms import Pseudonyms, read_key
 
 #: Kinds of planted dirt that cleaning has to turn away, with the beginning of quarantine's reason.
@@ -127,8 +129,8 @@ def bots_found(lake: Path, truth: Path, pseudonyms: Pseudonyms) -> Found:
     return Found("bots", len(planted), len(found), len(planted & found))
 
 
-def mean_ndcg(lists: dict[str, list[str]], bought: dict[str, set[str]]) -> float:
-    """Return mean NDCG@10 over the users who bought anything."""
+def ndcg_of_users(lists: dict[str, list[str]], bought: dict[str, set[str]]) -> np.ndarray:
+    """Return NDCG@10 of each user who bought anything, in the order of `bought`."""
     users = list(bought)
     number = {
         item: i for i, item in enumerate(sorted({i for u in users for i in (*lists.get(u, []), *bought[u])}))
@@ -140,11 +142,33 @@ def mean_ndcg(lists: dict[str, list[str]], bought: dict[str, set[str]]) -> float
     target_user = np.repeat(np.arange(len(users)), [len(bought[user]) for user in users])
     target_item = np.array([number[item] for user in users for item in sorted(bought[user])])
     hits = hits_at(ranked, target_user, target_item, len(number))
-    return float(ndcg(hits, np.bincount(target_user, minlength=len(users)), K).mean())
+    return ndcg(hits, np.bincount(target_user, minlength=len(users)), K)
 
 
-def recommendation_quality(lake: Path, truth: Path, as_of: str, pseudonyms: Pseudonyms) -> dict[str, float]:
-    """Return NDCG@10 on the next days' purchases: random, popularity, the published lists, the best possible."""
+def actions_before(connection: duckdb.DuckDBPyConnection, as_of: str, users: list[str]) -> np.ndarray:
+    """Return how many actions on items each user had up to a day, by what had arrived by then."""
+    rows = connection.execute(
+        """
+        select user_id, count(*)
+        from events
+        where item_id is not null and event_type not in ('impression', 'search')
+            and event_date <= $day and event_date > cast($day as date) - 365 and arrived_on <= $day
+        group by user_id
+        """,
+        {"day": as_of},
+    ).fetchall()
+    counts = dict(rows)
+    return np.array([counts.get(user, 0) for user in users])
+
+
+def recommendation_quality(
+    lake: Path, truth: Path, as_of: str, pseudonyms: Pseudonyms
+) -> dict[str, dict[str, float]]:
+    """Return NDCG@10 on the next days' purchases by kind of user.
+
+    For each kind: how many users, and the mean of random lists, popularity, the published lists with its 95%
+    interval, and the best possible lists.
+    """
     connection = duckdb.connect()
     until = (date.fromisoformat(as_of) + timedelta(days=EVALUATION_DAYS)).isoformat()
     published = sorted(history_dir(lake, "home_recommendations", as_of).glob("*.parquet"))[-1]
@@ -167,6 +191,7 @@ def recommendation_quality(lake: Path, truth: Path, as_of: str, pseudonyms: Pseu
         ).fetchall()
         if user in ours and user in raw_of
     }
+    actions = actions_before(connection, as_of, list(bought))
     del events
     popular = [
         i
@@ -178,13 +203,26 @@ def recommendation_quality(lake: Path, truth: Path, as_of: str, pseudonyms: Pseu
     weights, items = Truth(truth).expected_purchases([raw_of[user] for user in users], as_of)
     random = np.random.default_rng(0)
     best = {u: [items[j] for j in np.argsort(-weights[i], kind="stable")[:K]] for i, u in enumerate(users)}
-    return {
-        "users": len(users),
-        "random": mean_ndcg({u: list(random.choice(items, K, replace=False)) for u in users}, bought),
-        "popularity": mean_ndcg(dict.fromkeys(users, popular), bought),
-        "published": mean_ndcg(ours, bought),
-        "best_possible": mean_ndcg(best, bought),
+    values = {
+        name: ndcg_of_users(lists, bought)
+        for name, lists in {
+            "random": {u: list(random.choice(items, K, replace=False)) for u in users},
+            "popularity": dict.fromkeys(users, popular),
+            "published": ours,
+            "best_possible": best,
+        }.items()
     }
+    found = {}
+    for kind, chosen in slices(actions).items():
+        if chosen.any():
+            low, high = bootstrap_mean(values["published"][chosen])
+            found[kind] = {
+                "users": int(chosen.sum()),
+                **{name: float(of_users[chosen].mean()) for name, of_users in values.items()},
+                "published_low": low,
+                "published_high": high,
+            }
+    return found
 
 
 def main() -> None:
@@ -200,11 +238,14 @@ def main() -> None:
     for one in found:
         print(f"{one.kind:<14}{one.planted:>9}{one.found:>9}{one.precision:>11.4f}{one.recall:>9.4f}")
     quality = recommendation_quality(lake, truth, args.as_of, pseudonyms)
-    print(
-        f"\nNDCG@{K} on {quality['users']:.0f} users' purchases of the {EVALUATION_DAYS} days after {args.as_of}:"
-    )
-    for name in ("random", "popularity", "published", "best_possible"):
-        print(f"  {name:<14}{quality[name]:.4f}")
+    print(f"\nNDCG@{K} on the purchases of the {EVALUATION_DAYS} days after {args.as_of}:")
+    print("users    count   random  popular  published     95% interval    best  share")
+    for kind, of in quality.items():
+        interval = f"{of['published_low']:.4f}-{of['published_high']:.4f}"
+        print(
+            f"{kind:<8}{of['users']:>6}{of['random']:>9.4f}{of['popularity']:>9.4f}{of['published']:>11.4f}"
+            f"{interval:>17}{of['best_possible']:>8.4f}{of['published'] / of['best_possible']:>7.1%}"
+        )
     print(json.dumps({"found": [asdict(one) for one in found], "ndcg": quality}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from conftest import AirflowForTests
 
 
-def processes_of(airflow: AirflowForTests) -> set[int]:
-    """Return every process that has this home in its environment or its command line."""
+def processes_of(airflow: AirflowForTests) -> list[psutil.Process]:
+    """Return all processes of this Airflow and of its PostgreSQL."""
+    local = airflow.local
+    return [
+        *local.home.postgres.processes(),
+        *(one for part in local.processes.values() for one in part.members()),
+    ]
+
+
+def strays(airflow: AirflowForTests) -> set[int]:
+    """Return every process that has this home in its environment or its command line, whoever started it."""
     home = str(airflow.local.home.folder)
     found = set()
     for process in psutil.process_iter():
@@ -31,6 +40,11 @@ def processes_of(airflow: AirflowForTests) -> set[int]:
     return found
 
 
+def still_there(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that have not ended within half a minute."""
+    return list(psutil.wait_procs(processes, timeout=30)[1])
+
+
 def refused_run(airflow: AirflowForTests, source: Path) -> str:
     """Trigger a run that ends at its second task, for want of feeds; return the run's state."""
     return airflow.wait(airflow.trigger(shop="nothing", as_of="2026-10-31", source=str(source)), 180)
@@ -41,9 +55,11 @@ def test_a_stop_leaves_no_process_and_a_start_has_the_history(
 ) -> None:
     before = airflow.trigger(shop="nothing", as_of="2026-10-31", source=str(tmp_path))
     airflow.wait(before, 180)
-    assert processes_of(airflow)
+    processes = processes_of(airflow)
+    assert len(processes) > len(airflow.local.processes)  # PostgreSQL's and the workers too
     assert airflow.local.stop()
-    assert processes_of(airflow) == set()
+    assert still_there(processes) == []
+    assert strays(airflow) == set()
     start(airflow, monkeypatch)
     assert airflow.api.run(DAG_ID, before)["state"] == "failed"
 
@@ -51,8 +67,12 @@ def test_a_stop_leaves_no_process_and_a_start_has_the_history(
 def test_a_killed_machine_comes_up_again_and_runs(
     airflow: AirflowForTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for pid in processes_of(airflow):
-        os.kill(pid, signal.SIGKILL)
+    processes = processes_of(airflow)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # a child that ended with its parent
+            process.kill()
+    # A killed process is seen as running until the kernel has cleared it away: no such moment in a real crash.
+    assert still_there(processes) == []
     start(airflow, monkeypatch)
     assert refused_run(airflow, tmp_path) == "failed"
 
