@@ -54,25 +54,25 @@ class AirflowForTests:
         """Return a shop's settings as its runs see them: where its lake and its warehouse are."""
         return settings.load(shop, self.environ)
 
-    def trigger(self, **conf: Any) -> str:
+    def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
         """Start a run with parameters (shop, as_of, full_refresh, source); return its run id."""
-        return self.api.trigger(DAG_ID, conf)
+        return self.api.trigger(dag_id, conf)
 
-    def wait(self, run_id: str, seconds: float = 1800) -> str:
+    def wait(self, run_id: str, seconds: float = 1800, dag_id: str = DAG_ID) -> str:
         """Wait for a run's end and return its state, success or failed."""
         deadline = time.monotonic() + seconds
-        while (state := str(self.api.run(DAG_ID, run_id)["state"])) not in ENDED:
-            assert time.monotonic() < deadline, f"{run_id} is {state}: {self.states(run_id)}"
+        while (state := str(self.api.run(dag_id, run_id)["state"])) not in ENDED:
+            assert time.monotonic() < deadline, f"{run_id} is {state}: {self.states(run_id, dag_id)}"
             time.sleep(1)
         return state
 
-    def states(self, run_id: str) -> dict[str, str]:
+    def states(self, run_id: str, dag_id: str = DAG_ID) -> dict[str, str]:
         """Return the state of each task of a run."""
-        return {task["task_id"]: task["state"] for task in self.api.tasks(DAG_ID, run_id)}
+        return {task["task_id"]: task["state"] for task in self.api.tasks(dag_id, run_id)}
 
-    def log(self, run_id: str, task_id: str, attempt: int = 1) -> str:
+    def log(self, run_id: str, task_id: str, attempt: int = 1, dag_id: str = DAG_ID) -> str:
         """Return a task's log."""
-        return "\n".join(self.api.log(DAG_ID, run_id, task_id, attempt))
+        return "\n".join(self.api.log(dag_id, run_id, task_id, attempt))
 
     def failure(self, run_id: str) -> str:
         """Return the log of each failed task, for an assertion's message."""

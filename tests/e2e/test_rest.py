@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qianmian.local_airflow import TRAINING_DAG_ID
+
 if TYPE_CHECKING:
     from conftest import AirflowForTests
 
@@ -34,3 +36,13 @@ def test_a_run_without_data_fails_at_once_with_the_steps_own_words(
     log = airflow.log(run_id, "land")
     assert "ERROR in land:" in log
     assert "WHAT TO DO:" in log
+
+
+def test_training_before_any_daily_run_says_what_to_do(airflow: AirflowForTests) -> None:
+    run_id = airflow.trigger(TRAINING_DAG_ID, shop="nothing", as_of="2026-10-31")
+    assert airflow.wait(run_id, 120, TRAINING_DAG_ID) == "failed"
+    states = airflow.states(run_id, TRAINING_DAG_ID)
+    first = next(iter(states))
+    assert (states[first], states["promote_recommender"]) == ("failed", "upstream_failed")
+    log = airflow.log(run_id, first, dag_id=TRAINING_DAG_ID)
+    assert "WHAT TO DO: Run the embed step for this day first" in log

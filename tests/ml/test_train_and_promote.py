@@ -20,7 +20,7 @@ from ml.recommender.recommend_home import recommend_home
 from ml.recommender.train_model import Training
 from qianmian.step import StepError
 
-from .conftest import AS_OF, action, give_vectors, item, lively_shop, step_args
+from .conftest import AS_OF, action, give_vectors, item, lively_shop, step_args, user
 
 DAY = AS_OF.isoformat()
 
@@ -35,6 +35,8 @@ def args_of(lake: Path, *, seed: int = 0) -> argparse.Namespace:
 def shop() -> dict[str, Any]:
     tables = lively_shop(users=300, items=60, days=100)
     tables["later_purchases"] = []
+    tables["user_features"].append(user("one-click", "newcomers"))
+    tables["user_actions"].append(action("one-click", "i012", "view", days_ago=0.5))
     return tables
 
 
@@ -90,7 +92,7 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
     report = recommend_home(args)
     assert report["model_version"] == f"{best.name}+test-1"
     rows = pq.read_table(outputs_dir(lake, DAY) / "home_recommendations.parquet").to_pylist()
-    assert len({row["user_id"] for row in rows}) == 301
+    assert len({row["user_id"] for row in rows}) == 302
     for row in rows:
         assert 0 < row["contribution"] <= row["score"] + 1e-9
         if row["evidence_type"] == "item":
@@ -98,10 +100,12 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
     cold = [row for row in rows if row["user_id"] == "cold"]
     assert len(cold) == 20
     assert {row["evidence_type"] for row in cold} == {"segment"}
-    for user in {row["user_id"] for row in rows}:
-        scores = [row["score"] for row in rows if row["user_id"] == user]
+    one_click = [row for row in rows if row["user_id"] == "one-click"]
+    assert [row["item_id"] for row in one_click] != [row["item_id"] for row in cold]
+    assert "i012" in {row["evidence_id"] for row in one_click}
+    for user_id in {row["user_id"] for row in rows}:
+        scores = [row["score"] for row in rows if row["user_id"] == user_id]
         assert scores == sorted(scores, reverse=True)
-        break
 
     measured = evaluate_home(args)
     assert measured["protocol"] == "held_out"
