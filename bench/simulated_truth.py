@@ -145,18 +145,13 @@ def ndcg_of_users(lists: dict[str, list[str]], bought: dict[str, set[str]]) -> n
     return ndcg(hits, np.bincount(target_user, minlength=len(users)), K)
 
 
-def actions_before(connection: duckdb.DuckDBPyConnection, as_of: str, users: list[str]) -> np.ndarray:
+def actions_before(events: duckdb.DuckDBPyRelation, as_of: str, users: list[str]) -> np.ndarray:
     """Return how many actions on items each user had up to a day, by what had arrived by then."""
-    rows = connection.execute(
-        """
-        select user_id, count(*)
-        from events
-        where item_id is not null and event_type not in ('impression', 'search')
-            and event_date <= $day and event_date > cast($day as date) - 365 and arrived_on <= $day
-        group by user_id
-        """,
-        {"day": as_of},
-    ).fetchall()
+    acted = events.filter(
+        "item_id is not null and event_type not in ('impression', 'search')"
+        f" and event_date <= '{as_of}' and event_date > date '{as_of}' - 365 and arrived_on <= '{as_of}'"
+    )
+    rows = acted.aggregate("user_id, count(*)", "user_id").fetchall()
     counts = dict(rows)
     return np.array([counts.get(user, 0) for user in users])
 
@@ -191,7 +186,7 @@ def recommendation_quality(
         ).fetchall()
         if user in ours and user in raw_of
     }
-    actions = actions_before(connection, as_of, list(bought))
+    actions = actions_before(events, as_of, list(bought))
     del events
     popular = [
         i
