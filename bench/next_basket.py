@@ -89,7 +89,12 @@ def load(folder: Path, cut: date) -> tuple[Shop, list[str]]:
     titles = [str(title) for _, title in items]
     ids = np.array([item_id for item_id, _ in items], dtype=object)
     catalogue = Catalogue(
-        ids, np.array(titles, dtype=object), ids, np.ones(n_items, dtype=bool), np.zeros(n_items)
+        ids,
+        np.array(titles, dtype=object),
+        ids,
+        np.ones(n_items, dtype=bool),
+        np.zeros(n_items),
+        np.full(n_items, -np.inf),
     )
     users = Users(np.arange(n_users).astype(str).astype(object), np.zeros(n_users, dtype=np.int64), ("all",))
     return Shop(cut - timedelta(days=1), users, catalogue, log, np.zeros((1, n_items))), titles

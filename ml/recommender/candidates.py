@@ -14,12 +14,16 @@ from scipy import sparse
 from ml.recommender.blend import Blend, top_items
 from ml.recommender.dataset import PURCHASE, ActionLog
 from ml.recommender.history import History
+from ml.recommender.repeat_features import FEATURES as REPEAT_FEATURES
+from ml.recommender.repeat_features import repeat_features
 from ml.recommender.sources import Scores, Sources
 
 N_MIXED = 60
 N_EACH = 10
-SOURCE_NAMES = ("item_to_item", "text", "buy_again", "sequence")
-N_CANDIDATES = N_MIXED + N_EACH * len(SOURCE_NAMES)
+SOURCE_NAMES = ("item_to_item", "text", "buy_again", "next_basket", "together", "sequence")
+#: Of new items alone, the best by the text sources: they are met, though others stand before them.
+NEW_SOURCE_NAMES = ("new_text", "new_look_alike", "new_sequence")
+N_CANDIDATES = N_MIXED + N_EACH * (len(SOURCE_NAMES) + len(NEW_SOURCE_NAMES))
 #: Latest actions whose links to a candidate are features of their own, and how many enter sums and maxima.
 N_LATEST = 3
 N_LINKED = 20
@@ -31,7 +35,11 @@ FEATURES = (
     "times_bought", "days_since_bought", "due", "last_step_has_it", "interest",
     *(f"{link}_{n}" for n in range(1, N_LATEST + 1) for link in ("item_to_item", "after", "text", "sequence")),
     "item_to_item_max", "item_to_item_count", "text_max", "text_mean", "sequence_max",
+    "next_basket", "together", "share_next_basket", "share_together", "rank_next_basket", "rank_together",
+    *REPEAT_FEATURES,
+    "look_alike", "share_look_alike", "newness",
 )  # fmt: skip
+NEWNESS = FEATURES.index("newness")
 N_TOGETHER = 128  # users whose candidates' vectors are gathered at once
 NEVER = 1e4  # days since something that did not happen
 
@@ -74,14 +82,22 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _choose(mixed: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mixture's best items and each part's best, users x N_CANDIDATES, ordered by the mixture."""
+def _choose(
+    mixed: np.ndarray, parts: list[np.ndarray], new: np.ndarray, new_parts: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mixture's best items and each part's best, users x N_CANDIDATES, ordered by the mixture.
+
+    `new_parts` are users x the items `new` (positions).
+    """
     chosen = np.zeros(mixed.shape, dtype=bool)
     rows = np.arange(len(mixed))[:, None]
-    for values, count in ((mixed, N_MIXED), *((part, N_EACH) for part in parts)):
-        items, scores = top_items(np.where(np.isfinite(mixed), values, -np.inf), count)
-        there = (items >= 0) & np.isfinite(scores)
-        chosen[np.broadcast_to(rows, items.shape)[there], items[there]] = True
+    all_items = np.arange(mixed.shape[1])
+    wanted = [(mixed, N_MIXED, all_items), *((part, N_EACH, all_items) for part in parts)]
+    wanted += [(part, N_EACH, new) for part in new_parts if len(new)]
+    for values, count, of in wanted:
+        columns, scores = top_items(np.where(np.isfinite(mixed[:, of]), values, -np.inf), count)
+        there = (columns >= 0) & np.isfinite(scores)
+        chosen[np.broadcast_to(rows, columns.shape)[there], of[columns[there]]] = True
     items, scores = top_items(np.where(chosen, mixed, -np.inf), N_CANDIDATES)
     missing = N_CANDIDATES - items.shape[1]
     if missing > 0:
@@ -191,13 +207,28 @@ def _links(sources: Sources, latest: np.ndarray, items: np.ndarray) -> list[np.n
     ]  # fmt: skip
 
 
-def _parts(blend: Blend, history: History) -> list[np.ndarray]:
-    """Return what item-to-item, text and buy again give each item: users x items each."""
+def _parts(sources: Sources, history: History) -> list[np.ndarray]:
+    """Return what item-to-item, text, buy again and look-alikes' links give each item: users x items each."""
+    blend = sources.blend
     interest = history.matrix(history.interest)
+    related = interest @ blend.item_to_item
     again = history.matrix(history.orders_faded * blend.repeat_weight[history.item])
-    return [(interest @ part).toarray().astype(np.float32) for part in (blend.item_to_item, blend.text)] + [
-        again.toarray().astype(np.float32)
-    ]
+    found = (related, interest @ blend.text, again, related @ sources.look_alikes)
+    return [part.toarray().astype(np.float32) for part in found]
+
+
+def _new_parts(sources: Sources, scores: Scores, look_alike: np.ndarray) -> list[np.ndarray]:
+    """Return what the sources that know text give the new items: users x `sources.new` each."""
+    history, new = scores.history, sources.new
+    alike = (history.matrix(history.interest) @ sources.blend.items.text[:, new]).toarray()
+    parts = [np.where(part > 0, part, -np.inf) for part in (alike, look_alike[:, new])]
+    return parts if sources.model is None else [*parts, scores.log_probability[:, new]]
+
+
+def _shares_of_best(parts: tuple[np.ndarray, ...], items: np.ndarray) -> list[np.ndarray]:
+    """Return what each part (users x all items) gives `items`, divided by the best it gives the user."""
+    best = [np.maximum(part.max(axis=1, keepdims=True), 1e-9) for part in parts]
+    return [np.take_along_axis(part, items, axis=1) / top for part, top in zip(parts, best, strict=True)]
 
 
 def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray | None = None) -> Candidates:
@@ -211,16 +242,18 @@ def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray 
 
     """
     mixed = scores.mixed(weight)
-    parts = _parts(sources.blend, scores.history)
+    regressions = sources.regressions.scores(scores.log)
+    *counted, look_alike = _parts(sources, scores.history)
+    parts = [*counted, *regressions]
     if items is None:
         extra = [*(np.where(part > 0, part, -np.inf) for part in parts)]
         if sources.model is not None:
             extra.append(scores.log_probability)
-        items, values = _choose(mixed, extra)
+        items, values = _choose(mixed, extra, sources.new, _new_parts(sources, scores, look_alike))
     else:
         values = np.where(items >= 0, np.take_along_axis(mixed, np.maximum(items, 0), axis=1), -np.inf)
     there = np.maximum(items, 0)
-    share, probability, related, alike, again = (
+    share, probability, related, alike, again, following, together = (
         np.take_along_axis(part, there, axis=1) for part in (scores.log_share, scores.log_probability, *parts)
     )
     actions = _actions_of(scores.log, sources.blend.items.as_of)
@@ -229,6 +262,10 @@ def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray 
         related, alike, again, _ranks(related), _ranks(alike),
         *_user_and_item(sources, scores, actions, there),
         *_links(sources, actions.latest, there),
+        following, together, *_shares_of_best(regressions, there), _ranks(following), _ranks(together),
+        *repeat_features(scores.log, sources.blend.items.as_of, sources.sales, there),
+        np.take_along_axis(look_alike, there, axis=1), *_shares_of_best((look_alike,), there),
+        sources.newness[there],
     ]  # fmt: skip
     assert len(features) == len(FEATURES)
     return Candidates(items, values, np.stack(features, axis=2).astype(np.float32))

@@ -62,13 +62,14 @@ class ActionLog:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items sorted by id."""
+    """Items sorted by id; `created` is a time in days, -inf where it is not known."""
 
     item_ids: np.ndarray
     titles: np.ndarray
     text_hashes: np.ndarray
     is_active: np.ndarray
     popularity: np.ndarray
+    created: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def load_shop(connection: duckdb.DuckDBPyConnection, as_of: str) -> Shop:
     """
     items = connection.execute(
         """
-        select item_id, title, text_hash, is_active, popularity
+        select
+            item_id, title, text_hash, is_active, popularity,
+            coalesce(cast(created_on - date '1970-01-01' as double), '-inf') as created
         from features.features.item_features
         order by item_id
         """
@@ -152,6 +155,7 @@ def load_shop(connection: duckdb.DuckDBPyConnection, as_of: str) -> Shop:
         _strings(items["text_hash"]),
         np.asarray(items["is_active"], dtype=bool),
         np.asarray(items["popularity"], dtype=np.float64),
+        np.asarray(items["created"], dtype=np.float64),
     )
     if not catalogue.is_active.any():
         raise StepError(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ml.recommender.candidates import FEATURES, Candidates, describe
+from ml.recommender.candidates import FEATURES, NEWNESS, Candidates, describe
 from ml.recommender.ranker import Ranker, ordered
 from ml.recommender.recommend import Shard
 from ml.recommender.sequence_model import SequenceModel, SequenceSettings
@@ -36,7 +36,8 @@ class Listed(Shard):
 class LearnedModel:
     """What training leaves behind.
 
-    `item_ids` names the rows of the sequence model's own item vectors; `weight` is its share in the mixture.
+    `item_ids` names the rows of the sequence model's own item vectors; `weight` is its share in the mixture;
+    `new_item_lift` is added to the score of an item that nobody knows, less to one that a few do.
     """
 
     settings: BlendSettings
@@ -44,6 +45,7 @@ class LearnedModel:
     sequence: SequenceModel | None
     weight: float
     ranker: Ranker | None
+    new_item_lift: float
 
     def sequence_on(self, item_ids: np.ndarray, text: np.ndarray) -> SequenceModel | None:
         """Return the sequence model over another catalogue: what it has not met has no vector of its own.
@@ -69,8 +71,9 @@ class LearnedModel:
         return model.eval()
 
     def score(self, candidates: Candidates) -> np.ndarray:
-        """Return users x candidates: the ranker's score, or the mixture's where there is no ranker."""
-        return candidates.scores if self.ranker is None else self.ranker.scores(candidates)
+        """Return users x candidates: the ranker's score, or the mixture's where there is none, with the lift."""
+        scores = candidates.scores if self.ranker is None else self.ranker.scores(candidates)
+        return np.asarray(scores + self.new_item_lift * candidates.features[:, :, NEWNESS])
 
     def listed(self, sources: Sources, scores: Scores, length: int = LIST_LENGTH) -> Listed:
         """Return the lists of a shard of users, with what they were chosen from."""
@@ -90,6 +93,7 @@ class LearnedModel:
         about = {
             "settings": asdict(self.settings),
             "weight": self.weight,
+            "new_item_lift": self.new_item_lift,
             "features": list(FEATURES),
             "sequence": None if self.sequence is None else asdict(self.sequence.settings),
             "item_ids": self.item_ids.tolist(),
@@ -129,4 +133,5 @@ class LearnedModel:
             sequence,
             about["weight"],
             Ranker.from_text(ranker.read_text()) if ranker.is_file() else None,
+            about["new_item_lift"],
         )

@@ -76,7 +76,7 @@ def contest(shop: Shop, items: Items, contenders: dict[str, Version]) -> Contest
     actions = shop.log.before(begin)
     settings = run_backtest(shop, items.text_similar, begin, BlendSettings()).settings
     popularity = measured_popularity(actions, begin, settings)
-    knowledge = learn(actions, items.text_similar, popularity, items.is_candidate, begin, settings)
+    knowledge = learn(actions, items.text_similar, popularity, items.candidates_at(begin), begin, settings)
     blend = Blend(knowledge, settings)
     related_only = replace(
         settings, text_weight=0.0, revisit_weight=0.0, buy_again_weight=0.0, popular_weight=1e-6

@@ -63,10 +63,6 @@ class Ranker:
         """Read what `to_text` wrote."""
         return cls(lightgbm.Booster(model_str=text))
 
-    def lists(self, candidates: Candidates, length: int) -> np.ndarray:
-        """Return users x length item positions, best first; of equal scores the one the mixture put first."""
-        return ordered(candidates, self.scores(candidates), length)[0]
-
 
 def ordered(candidates: Candidates, scores: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the best items by `scores`, users x length, and their scores."""
@@ -101,29 +97,28 @@ def fit_ranker(candidates: Candidates, hits: np.ndarray, seed: int) -> Ranker | 
     return Ranker(lightgbm.train({**PARAMETERS, "seed": seed, "num_threads": 1}, data, TREES))
 
 
-def cross_fitted_lists(
-    candidates: Candidates, hits: np.ndarray, user: np.ndarray, length: int, seed: int
+def cross_fitted_scores(
+    candidates: Candidates, hits: np.ndarray, user: np.ndarray, seed: int
 ) -> np.ndarray | None:
-    """Return lists of all rows, each ranked by trees fitted on the other half of the users; None as above.
+    """Return rows x candidates, each row's by trees fitted on the other half of the users; None as above.
 
     Args:
         candidates: rows may be the same user at several moments.
         hits: rows x candidates: what each chose.
         user: whose each row is: all of a user's rows are in one half.
-        length: of the lists.
         seed: of the halves and the trees.
 
     """
     half = (np.random.default_rng(seed).permutation(int(user.max(initial=0)) + 1) % 2)[user]
-    lists = candidates.items[:, :length].copy()
+    scores = np.full(candidates.items.shape, -np.inf)
     for fold in (0, 1):
         there = np.flatnonzero(half == fold)
         others = np.flatnonzero(half != fold)
         ranker = fit_ranker(candidates.rows(others), hits[others], seed)
         if ranker is None:
             return None
-        lists[there] = ranker.lists(candidates.rows(there), length)
-    return lists
+        scores[there] = ranker.scores(candidates.rows(there))
+    return scores
 
 
 def hits_of(candidates: Candidates, targets: Targets, n_items: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def to_columns(
         "evidence_id": np.where(is_item, item_ids[np.maximum(past, 0)], segment),
         "contribution": np.round(evidence.from_item[there], 9),
         "is_exploration": False,
-        "is_promoted": False,
+        "is_promoted": serving.is_lifted(shard)[there],
         "propensity": 1.0,
     }
 

@@ -18,6 +18,7 @@ from ml.recommender.calibration import Calibration
 from ml.recommender.champion import Version, champion, load_model
 from ml.recommender.dataset import ActionLog, Shop
 from ml.recommender.learned import LearnedModel, Listed
+from ml.recommender.new_items import IS_NEW
 from ml.recommender.popular import Popularity, measured_popularity, published_popularity
 from ml.recommender.recommend import Shard, explain, recommend
 from ml.recommender.settings import BlendSettings
@@ -44,6 +45,9 @@ class Serving(Protocol):
     def explain(self, shard: Shard) -> Evidence:
         """Say where a shard's scores come from."""
 
+    def is_lifted(self, shard: Shard) -> np.ndarray:
+        """Say which listed items the rule for new items moved up: users x length."""
+
 
 @dataclass(frozen=True)
 class BlendServing:
@@ -60,6 +64,10 @@ class BlendServing:
     def explain(self, shard: Shard) -> Evidence:
         """Take the scores apart: they are sums."""
         return explain(self.blend, shard, self.segment)
+
+    def is_lifted(self, shard: Shard) -> np.ndarray:
+        """Say that none is."""
+        return np.zeros(shard.items.shape, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,17 @@ class LearnedServing:
         assert isinstance(shard, Listed)
         return leave_one_out.explain(self.model, self.sources, shard)
 
+    def is_lifted(self, shard: Shard) -> np.ndarray:
+        """Say which are new enough for the lift to matter."""
+        new = self.sources.newness[np.maximum(shard.items, 0)] >= IS_NEW
+        return np.asarray(new & (self.model.new_item_lift > 0))
+
 
 def learned_at(
     model: LearnedModel, shop: Shop, items: Items, as_of: float, popularity: Popularity, segment: np.ndarray
 ) -> LearnedServing:
     """Put a trained recommender to work as of a moment; `segment` is each user's row in `popularity`."""
-    knowledge = learn(shop.log, items.text_similar, popularity, items.is_candidate, as_of, model.settings)
+    knowledge = learn(shop.log, items.text_similar, popularity, items.candidates_at(as_of), as_of, model.settings)
     sequence = model.sequence_on(items.ids, items.text)
     return LearnedServing(
         model, Sources(Blend(knowledge, model.settings), shop.log, segment, items.text, sequence)
@@ -162,4 +175,9 @@ def learned_before(model: LearnedModel, shop: Shop, items: Items, as_of: float) 
 def items_of(shop: Shop, vectors: np.ndarray) -> Items:
     """Return a shop's catalogue with its text vectors and their neighbours."""
     active = shop.catalogue.is_active
-    return Items(shop.catalogue.item_ids, vectors, text_similarities(vectors, active, BlendSettings()), active)
+    first_acted = np.full(len(active), np.inf)
+    np.minimum.at(first_acted, shop.log.item, np.floor(shop.log.time))
+    # An item that somebody acted on was there, whatever the catalogue says; and today all of them are.
+    created = np.minimum(np.minimum(shop.catalogue.created, first_acted), shop.end_of_day - 1.0)
+    similar = text_similarities(vectors, active, BlendSettings())
+    return Items(shop.catalogue.item_ids, vectors, similar, active, created)

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from ml.metrics.ranking import hits_at, ndcg
 from ml.recommender.blend import Blend, top_items
 from ml.recommender.dataset import ActionLog
 from ml.recommender.history import History, build_history
+from ml.recommender.item_regression import ItemRegressions, learn_regressions
+from ml.recommender.new_items import IS_NEW, look_alikes, newness
 from ml.recommender.recommend import shards_of
+from ml.recommender.repeat_features import ItemSales, item_sales
 from ml.recommender.sequence_model import SequenceModel
 from ml.recommender.sequences import sequences_of
 from ml.recommender.train_sequence_model import user_vectors
@@ -95,6 +100,32 @@ class Sources:
         else:
             with torch.no_grad():
                 self.vectors = model.eval().item_vectors()
+
+    @cached_property
+    def regressions(self) -> ItemRegressions:
+        """What is bought next and together, by items: only candidates are described by it, not the mixture."""
+        knowledge = self.blend.items
+        return learn_regressions(self.log, knowledge.is_candidate, knowledge.as_of, self.blend.settings)
+
+    @cached_property
+    def newness(self) -> np.ndarray:
+        """How new each item is, 0 to 1."""
+        return newness(self.blend.items.support)
+
+    @cached_property
+    def new(self) -> np.ndarray:
+        """Positions of the new items that may be recommended."""
+        return np.flatnonzero((self.newness >= IS_NEW) & self.blend.items.is_candidate)
+
+    @cached_property
+    def look_alikes(self) -> sparse.csr_matrix:
+        """Which known items stand in for which items."""
+        return look_alikes(self.blend.items.text, self.blend.items.support)
+
+    @cached_property
+    def sales(self) -> ItemSales:
+        """How items sell lately, and how often they are bought again."""
+        return item_sales(self.log, self.blend.items.as_of)
 
     def scores(self, users: np.ndarray) -> Iterator[Scores]:
         """Yield the scores of `users` (sorted positions) for all items, in shards."""

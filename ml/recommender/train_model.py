@@ -18,11 +18,12 @@ import numpy as np
 from scipy import sparse
 
 from ml.recommender.blend import Blend, learn
-from ml.recommender.candidates import Candidates, find_candidates
+from ml.recommender.candidates import NEWNESS, Candidates, find_candidates
 from ml.recommender.dataset import ActionLog
 from ml.recommender.learned import LearnedModel
+from ml.recommender.new_items import choose_lift
 from ml.recommender.popular import measured_popularity
-from ml.recommender.ranker import Ranker, cross_fitted_lists, fit_ranker, hits_of, mean_ndcg
+from ml.recommender.ranker import Ranker, cross_fitted_scores, fit_ranker, hits_of, mean_ndcg, ordered
 from ml.recommender.sequence_model import SequenceModel, SequenceSettings
 from ml.recommender.sequences import sequences_of
 from ml.recommender.settings import SEARCH_GRID, BlendSettings
@@ -40,12 +41,20 @@ Grid = tuple[tuple[str, tuple[float, ...]], ...]
 
 @dataclass(frozen=True)
 class Items:
-    """The catalogue: ids sorted, text vectors of length 1, their neighbours, and which may be recommended."""
+    """The catalogue: ids sorted, text vectors of length 1, their neighbours, and which may be recommended.
+
+    `created` is when each item came, a time in days; None: all have always been there.
+    """
 
     ids: np.ndarray
     text: np.ndarray
     text_similar: sparse.csr_matrix
     is_candidate: np.ndarray
+    created: np.ndarray | None = None
+
+    def candidates_at(self, as_of: float) -> np.ndarray:
+        """Return which items could have been recommended at a past moment."""
+        return self.is_candidate if self.created is None else self.is_candidate & (self.created < as_of)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def sources_at(
     """Learn the blend as of a moment and put the sequence model beside it."""
     before = snapshot_log.before(as_of)
     popularity = measured_popularity(before, as_of, settings)
-    knowledge = learn(before, items.text_similar, popularity, items.is_candidate, as_of, settings)
+    knowledge = learn(before, items.text_similar, popularity, items.candidates_at(as_of), as_of, settings)
     nobody = np.zeros(snapshot_log.n_users, dtype=np.int64)
     return Sources(Blend(knowledge, settings), before, nobody, items.text, model)
 
@@ -145,28 +154,38 @@ def train_model(
         sources = sources_at(snapshot.log, snapshot.as_of, items, settings, first)
         found.append(find_candidates(sources, snapshot.targets.users, weight))
         log.info("%d candidates' users described as of day %.0f", len(found[-1].items), snapshot.as_of)
-    ranker, lists = choose_ranker(found, [snapshot.targets for snapshot in snapshots], n_items, training)
+    ranker, lift, lists = choose_ranker(found, [snapshot.targets for snapshot in snapshots], n_items, training)
     figures = {name: mean_ndcg(of, last.targets, n_items, training.k) for name, of in lists.items()}
     log.info("NDCG@%d on the last snapshot: %s", training.k, {name: round(v, 4) for name, v in figures.items()})
     model = train_sequences(final, items, training, "final", report) if first is not None else None
-    return Trained(LearnedModel(settings, items.ids, model, weight, ranker), lists, figures)
+    return Trained(LearnedModel(settings, items.ids, model, weight, ranker, lift), lists, figures)
 
 
 def choose_ranker(
     found: list[Candidates], targets: list[Targets], n_items: int, training: Training
-) -> tuple[Ranker | None, dict[str, np.ndarray]]:
-    """Return the trees where cross-fitted ones beat the mixture, and both kinds' lists for the last snapshot."""
+) -> tuple[Ranker | None, float, dict[str, np.ndarray]]:
+    """Return the trees where cross-fitted ones beat the mixture, new items' lift, and lists for the last snapshot.
+
+    Lists are the mixture's, those of the trees (where there are any), and both ways lifted: `learned`.
+    """
     hits = np.concatenate([hits_of(c, t, n_items) for c, t in zip(found, targets, strict=True)])
     user = np.concatenate([t.users for t in targets])
     everything = Candidates.joined(found)
-    crossed = cross_fitted_lists(everything, hits, user, training.k, training.seed)
-    here = len(found[-1].items)
-    lists = {"mixture": found[-1].items[:, : training.k]}
-    if crossed is None:
-        return None, lists
-    lists["ranker"] = crossed[-here:]
-    with_it, without = (mean_ndcg(lists[name], targets[-1], n_items, training.k) for name in ("ranker", "mixture"))
-    return (fit_ranker(everything, hits, training.seed) if with_it > without else None), lists
+    last, of_last, k = found[-1], targets[-1], training.k
+    crossed = cross_fitted_scores(everything, hits, user, training.seed)
+    lists = {"mixture": last.items[:, :k]}
+    scores = last.scores
+    ranker = None
+    if crossed is not None:
+        crossed = crossed[-len(last.items) :]
+        lists["ranker"] = ordered(last, crossed, k)[0]
+        with_it, without = (mean_ndcg(lists[name], of_last, n_items, k) for name in ("ranker", "mixture"))
+        if with_it > without:
+            ranker, scores = fit_ranker(everything, hits, training.seed), crossed
+    new = last.features[:, :, NEWNESS]
+    lift = choose_lift(last.items, scores, new, of_last, n_items, k)
+    lists["learned"] = ordered(last, scores + lift * new, k)[0]
+    return ranker, lift, lists
 
 
 def epochs_within(settings: SequenceSettings, seconds_an_epoch: float, seconds: float) -> SequenceSettings:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 CHALLENGER = "challenger.json"
 #: Of this code: another one gives another model from the same data.
-RECIPE = 1
+RECIPE = 2
 
 
 def fingerprint(actions: ActionLog, items: Items, text_version: str, training: Training) -> str:
