@@ -2,15 +2,17 @@
 
 Vectors are random normal float32 values, users made block by block, which the clock leaves out. Every contender
 runs in a process of its own, because a high-water mark of memory never falls; they take turns, a repeat each,
-and the median of three after a warm-up counts. Ceilings are torch's product of two square matrices and, on a
-GPU, its copy of a large one. Ends with one line of JSON.
+and the median of three after a warm-up counts. Ceilings are torch's product of two square matrices (in bfloat16
+where ours begins with it) and, on a GPU, its copy of a large one. Ends with one line of JSON.
 
-    python -m bench.top_k [--users N] [--items N] [--barred N] [--device cpu|cuda] [--threads N] [--peers] [--grow]
+    python -m bench.top_k [--users N] [--items N] [--barred N] [--device cpu|cuda] [--threads N] [--no-rough]
+                          [--peers] [--grow]
 
 Each user may not get --barred random items, as those already bought; 0 measures the bare search. --peers adds
 implicit.cpu.topk, called as implicit's recommend() does, and numpy's product with argpartition. Both get the
 same blocks and the same threads, and every user's list must be the same as ours but for the rounding of
-float32. --grow measures ours, a repeat each, at 10,000, 100,000 and 1,000,000 users.
+float32. --no-rough keeps ours from beginning with bfloat16, as it does where the processor multiplies that.
+--grow measures ours, a repeat each, at 10,000, 100,000 and 1,000,000 users.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Task:
     k: int
     barred: int
     device: str
+    rough: bool
     threads: int
     seed: int
 
@@ -98,7 +101,7 @@ class Stopwatch:
 def ours(task: Task, items: np.ndarray, blocks: Iterable[np.ndarray], barred: Barred) -> Iterator[Lists]:
     from ml.recommender.top_k import top_k
 
-    for _, positions, scores in top_k(blocks, items, task.k, barred=barred, device=task.device):
+    for _, positions, scores in top_k(blocks, items, task.k, barred=barred, device=task.device, rough=task.rough):
         yield positions, scores
 
 
@@ -159,7 +162,9 @@ def ceilings(task: Task) -> dict[str, float]:
         return min(seconds)
 
     side = CUBE[task.device]
-    square, out = torch.randn(side, side, device=task.device), torch.empty(side, side, device=task.device)
+    square = torch.randn(side, side, device=task.device)
+    square = square.bfloat16() if task.rough else square
+    out = torch.empty_like(square)
     figures = {"flop_per_second": 2 * side**3 / best_of(lambda: torch.mm(square, square, out=out))}
     if task.device == "cuda":
         figures["bytes_per_second"] = 2 * 4 * side**2 / best_of(lambda: out.copy_(square))
@@ -285,6 +290,8 @@ def check_same(expected: Lists, found: Lists, dimensions: int) -> int:
 
 def main() -> None:
     """Measure and print the figures."""
+    from ml.recommender.top_k import multiplies_bfloat16  # late, as the peers' processes shall not hold torch
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sizes = {"users": 100_000, "items": 20_000, "dimensions": 64, "k": 20, "barred": 20, "seed": 0}
     for name, value in sizes.items():
@@ -294,9 +301,11 @@ def main() -> None:
         "--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
         help="of every contender (default: OMP_NUM_THREADS, or all cores)",
     )  # fmt: skip
+    parser.add_argument("--no-rough", dest="rough", action="store_false", help="ours without bfloat16")
     parser.add_argument("--peers", action="store_true", help="measure implicit and numpy too")
     parser.add_argument("--grow", action="store_true", help="measure ours with ever more users")
     args = parser.parse_args()
+    args.rough = args.rough and multiplies_bfloat16(args.device)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options = vars(args)
     task = Task(**{field.name: options[field.name] for field in fields(Task)})

@@ -26,14 +26,17 @@ day comes out as it did then, since nothing later than the day is read.
 
 TRAINING_DAG = """
 ### train_models_weekly
-Trains a recommender for one day of a shop and promotes it if it beats the champion and simple baselines on the
-last 7 days, which it has not seen. The daily run of that day must have been there: it leaves the features.
+Fine-tunes the text encoder and trains a recommender for one day of a shop. Each is promoted if it beats its
+champion and simple baselines on the last 7 days, which it has not seen. The daily run of that day must have been
+there: it leaves the features.
 
 **It failed. Are readers affected?** No: the daily run goes on with the champion, or with the blend.
 
 **What to do.** Read the end of the red task's log, *Clear* the task. Training goes on from its last epoch.
 
-**Undo a promotion.** Delete `lake/models/recommender/promotions/<day>.json`: the champion before it serves.
+**Undo a promotion.** Delete `lake/models/recommender/promotions/<day>.json`: the champion before it serves, with
+the text vectors it was trained on. An encoder's promotion (`lake/models/text_encoder/promotions/<day>.json`)
+only says what the next training starts from.
 
 **May be ignored:** a challenger that was not promoted; a week without training.
 """
@@ -88,7 +91,7 @@ correct the setting.
 """,
     "recommend": """
 Twenty home recommendations for each user, each with score, reason and evidence, made by the champion of the
-weekly training; by the blend where none is promoted, or where it reads another text model's vectors.
+weekly training; by the blend where none is promoted, or where the text model that it was trained on is gone.
 
 **Failure:** memory, or the champion's files are not whole. **Do:** as the log says.
 """,
@@ -120,6 +123,26 @@ Runs only if a task failed: writes a row with status `refused` and the reason to
 otherwise.
 
 **Failure:** the refusal is not in the table; the failed task's log has the reason all the same.
+""",
+    "train_encoder": """
+Fine-tunes the text encoder on what users chose together up to 14 days ago, for `text_fine_tuning_seconds` at most.
+Its state is saved at each evaluation. A small shop, or one whose texts teach nothing new, keeps the base model:
+the log's last lines say why.
+
+**Failure:** the daily run has not been there for that day, or memory. **Do:** as the log says, then *Clear* this
+task.
+""",
+    "promote_encoder": """
+Holds the fine-tuned encoder against the champion and the base model: who finds, by text alone, what users bought
+new in the last 7 days. The log's line `DECISION` has the numbers. Not being promoted is no failure.
+
+**Failure:** a version's files are not whole. **Do:** as the log says.
+""",
+    "embed_for_training": """
+Vectors of the whole catalogue by the encoder that the next recommender is trained on, beside those that serve. The
+daily run switches to them when that recommender is promoted.
+
+**Failure:** as in `embed_items`.
 """,
     "train_recommender": """
 Trains a recommender on all but the last 7 days. Its state is saved after each epoch; MLflow keeps the curves.

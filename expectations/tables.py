@@ -394,7 +394,7 @@ _RECOMMENDATION = _columns(
     "contribution! double | How much of the score that evidence gave: its loss without the item, or what "
     "popularity alone gives.",
     "is_exploration! boolean | Shown to learn rather than by score.",
-    "is_promoted! boolean | Moved up by a rule.",
+    "is_promoted! boolean | Moved up by a rule: a new item, which no count speaks for yet.",
     "propensity! double | Chance with which the policy would show this row: 1 where nothing is random.",
     "experiment_id string | Experiment, where one runs (null until experiments are built).",
     "variant string | Variant of the experiment (null until experiments are built).",
@@ -613,21 +613,21 @@ def run_dir(lake: Path, run_id: str) -> Path:
     return lake / "runs" / run_id.replace(":", "-").replace("/", "-")
 
 
-def recommender_version_dir(lake: Path, version: str) -> Path:
-    """One trained recommender, whole: its files and `about.json`, which names them with their checksums."""
-    return lake / "models" / "recommender" / "versions" / version
-
-
-def promotions_dir(lake: Path) -> Path:
-    """`<as-of day>.json`: the recommender promoted that day. The champion of a day is the last one up to it."""
-    return lake / "models" / "recommender" / "promotions"
-
-
-def promotion_decisions_dir(lake: Path) -> Path:
-    """`<as-of day>.json`: the last decision of that day, for or against, with its figures."""
-    return lake / "models" / "recommender" / "decisions"
+def recommenders_dir(lake: Path) -> Path:
+    """Trained recommenders: `versions/<name>/` (files and about.json), promotions, decisions, training."""
+    return lake / "models" / "recommender"
 
 
 def recommender_training_dir(lake: Path, as_of: str) -> Path:
     """One day's training: its checkpoints while it runs, and `challenger.json`, which names what came of it."""
-    return lake / "models" / "recommender" / "training" / f"as_of_date={as_of}"
+    return recommenders_dir(lake) / "training" / f"as_of_date={as_of}"
+
+
+def encoders_dir(lake: Path) -> Path:
+    """Fine-tuned text encoders: `versions/<name>/` (model, about.json, model card), promotions, decisions."""
+    return lake / "models" / "text_encoder"
+
+
+def encoder_training_dir(lake: Path, as_of: str) -> Path:
+    """One day's fine-tuning: its checkpoint while it runs, and `challenger.json`, which names what came of it."""
+    return encoders_dir(lake) / "training" / f"as_of_date={as_of}"

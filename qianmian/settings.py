@@ -37,6 +37,8 @@ class Settings:
     default_as_of: str
     currency: str
     text_encoder: str
+    text_fine_tuning: str
+    text_fine_tuning_seconds: int
     max_quarantined_share: float
     simulated_users: int
     simulated_seed: int

@@ -1,27 +1,19 @@
-"""Trained recommenders in the lake, and which of them serves: the champion.
-
-A version is a folder named by its training day and the checksum of its content, written aside and put in
-place by one rename. A promotion is one small file a day, so the champion of a past day stays what it was.
-"""
+"""Trained recommenders in the lake, and which of them serves: the champion (see ml.registry)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expectations.tables import promotion_decisions_dir, promotions_dir, recommender_version_dir
-from qianmian.step import StepError, write_atomically
+from expectations.tables import recommenders_dir
+from ml.registry import Registry, Saved
+from qianmian.step import StepError
 
 if TYPE_CHECKING:
     from ml.recommender.learned import LearnedModel
 
-ABOUT = "about.json"
 PREFIX = "learned"
 
 
@@ -40,13 +32,19 @@ class Version:
     about: dict[str, Any]
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """Return each file's SHA-256 by its path in `folder`."""
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != ABOUT):
-        with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+def recommenders(lake: Path) -> Registry:
+    """Return the registry of a shop's recommenders."""
+    return Registry(
+        recommenders_dir(lake),
+        "recommender",
+        PREFIX,
+        "The champion before it, or the blend, then serves; train anew: make train.",
+    )
+
+
+def _as_version(saved: Saved) -> Version:
+    about = saved.about
+    return Version(saved.name, saved.folder, about["text_version"], float(about["trained_before"]), about)
 
 
 def save_version(
@@ -63,23 +61,8 @@ def save_version(
         about: what else is to be remembered of it.
 
     """
-    aside = recommender_version_dir(lake, f".{as_of}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        write(aside)
-        files = _checksums(aside)
-        content = json.dumps([files, text_version, trained_before], sort_keys=True)
-        name = f"{PREFIX}-{as_of}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
-        known = {"text_version": text_version, "trained_before": trained_before, "files": files, **about}
-        write_atomically(aside / ABOUT, json.dumps(known, indent=2, default=str))
-        folder = recommender_version_dir(lake, name)
-        if folder.exists():  # the same content, or the torn remains of it
-            shutil.rmtree(folder)
-        aside.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return find_version(lake, name)
+    known = {"text_version": text_version, "trained_before": trained_before, **about}
+    return _as_version(recommenders(lake).save(as_of, write, [text_version, trained_before], **known))
 
 
 def find_version(lake: Path, name: str) -> Version:
@@ -89,20 +72,7 @@ def find_version(lake: Path, name: str) -> Version:
         StepError: it is not, or not whole.
 
     """
-    folder = recommender_version_dir(lake, name)
-    try:
-        about = json.loads((folder / ABOUT).read_text())
-        whole = _checksums(folder) == about["files"]
-        version = Version(name, folder, about["text_version"], float(about["trained_before"]), about)
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise StepError(
-            f"The recommender {name} is not whole: {folder} lacks files, or they are not what was saved.",
-            f"Bring the folder back from a backup, or delete {promotions_dir(lake)}/<day>.json of the days that "
-            "name it (the champion before it, or the blend, then serves) and train anew: make train.",
-        )
-    return version
+    return _as_version(recommenders(lake).find(name))
 
 
 def load_model(version: Version) -> LearnedModel:
@@ -125,14 +95,7 @@ def load_model(version: Version) -> LearnedModel:
 
 def promote(lake: Path, as_of: str, name: str) -> None:
     """Make a version the champion from `as_of` on."""
-    write_atomically(
-        promotions_dir(lake) / f"{as_of}.json", json.dumps({"version": find_version(lake, name).name})
-    )
-
-
-def _days_up_to(folder: Path, as_of: str) -> list[Path]:
-    """Return the files of days up to `as_of`, oldest first."""
-    return sorted(path for path in folder.glob("[0-9]*.json") if path.stem <= as_of)
+    recommenders(lake).promote(as_of, name)
 
 
 def champion(lake: Path, as_of: str) -> Version | None:
@@ -142,27 +105,15 @@ def champion(lake: Path, as_of: str) -> Version | None:
         StepError: it is not there, or not whole.
 
     """
-    promotions = _days_up_to(promotions_dir(lake), as_of)
-    if not promotions:
-        return None
-    try:
-        name = str(json.loads(promotions[-1].read_text())["version"])
-    except (ValueError, KeyError, TypeError):
-        raise StepError(
-            f"{promotions[-1]} does not name a recommender.",
-            "Delete it: the champion before it, or the blend, then serves. Then train anew: make train.",
-        ) from None
-    return find_version(lake, name)
+    best = recommenders(lake).champion(as_of)
+    return None if best is None else _as_version(best)
 
 
 def record_decision(lake: Path, as_of: str, decision: dict[str, Any]) -> Path:
     """Keep what was decided about the day's challenger, and return where."""
-    path = promotion_decisions_dir(lake) / f"{as_of}.json"
-    write_atomically(path, json.dumps(decision, indent=2, ensure_ascii=False, default=str))
-    return path
+    return recommenders(lake).record_decision(as_of, decision)
 
 
 def last_decision(lake: Path, as_of: str) -> dict[str, Any] | None:
     """Return the last decision up to a day, None where there was none."""
-    decisions = _days_up_to(promotion_decisions_dir(lake), as_of)
-    return dict(json.loads(decisions[-1].read_text())) if decisions else None
+    return recommenders(lake).last_decision(as_of)

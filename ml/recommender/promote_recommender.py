@@ -62,15 +62,18 @@ def opponent_of(lake: Path, as_of: str, challenger: Version) -> tuple[Version | 
     best = champion(lake, as_of)
     if best is None:
         return None, "no recommender was promoted before"
-    if best.text_version != challenger.text_version:
-        return None, f"the champion {best.name} reads another text model's vectors"
     if best.trained_before > challenger.trained_before:
         return None, f"the champion {best.name} has seen the measured days"
     return best, ""
 
 
-def contest(shop: Shop, items: Items, contenders: dict[str, Version]) -> Contest:
-    """Let all make their lists as of 7 days ago for whoever bought something since."""
+def contest(
+    shop: Shop, items: Items, contenders: dict[str, Version], items_of_contender: dict[str, Items]
+) -> Contest:
+    """Let all make their lists as of 7 days ago for whoever bought something since.
+
+    `items` are what the baselines read; each contender reads the vectors that it was trained on.
+    """
     begin, end = shop.end_of_day - EVALUATION_DAYS, shop.end_of_day
     targets = purchases_between(shop.log, begin, end)
     actions = shop.log.before(begin)
@@ -89,7 +92,7 @@ def contest(shop: Shop, items: Items, contenders: dict[str, Version]) -> Contest
         ITEM_TO_ITEM: all_lists(Blend(knowledge, related_only), actions, nobody, users),
     }
     for name, version in contenders.items():
-        serving = learned_before(load_model(version), shop, items, begin)
+        serving = learned_before(load_model(version), shop, items_of_contender[name], begin)
         found = [shard.items for shard in serving.shards(users)]
         lists[name] = np.concatenate(found) if found else lists[BLEND]
     bought = np.bincount(actions.item[actions.event == PURCHASE], minlength=actions.n_items)
@@ -123,10 +126,14 @@ def promote_recommender(args: argparse.Namespace) -> dict[str, Any]:
     if best is not None and best.name == challenger.name:
         log.info("%s is the champion already", best.name)
         return {"promoted": True, "version": best.name, "why": "it is the champion already"}
-    items = items_of(shop, store.read(args.lake, challenger.text_version, shop.catalogue.text_hashes))
     contenders = {version.name: version for version in (challenger, best) if version is not None}
+    by_text = {
+        version: items_of(shop, store.read(args.lake, version, shop.catalogue.text_hashes))
+        for version in {contender.text_version for contender in contenders.values()}
+    }
+    read_by = {name: by_text[version.text_version] for name, version in contenders.items()}
     opponent = BLEND if best is None else best.name
-    decision = decide(contest(shop, items, contenders), challenger.name, opponent)
+    decision = decide(contest(shop, read_by[challenger.name], contenders, read_by), challenger.name, opponent)
     tell(decision)
     record = {
         "challenger": challenger.name,

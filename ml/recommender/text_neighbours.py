@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from ml.recommender.item_to_item import BLOCK_CELLS, largest_per_row
 from ml.recommender.settings import BlendSettings
+from ml.text_encoder.neighbours import nearest
 
 
 def text_similarities(vectors: np.ndarray, is_candidate: np.ndarray, settings: BlendSettings) -> sparse.csr_matrix:
@@ -18,25 +18,11 @@ def text_similarities(vectors: np.ndarray, is_candidate: np.ndarray, settings: B
         settings: number of neighbours and the power.
 
     """
-    n_items = len(vectors)
-    candidates = np.flatnonzero(is_candidate)
-    targets = vectors[candidates].T
-    block_rows = max(1, BLOCK_CELLS // max(1, len(candidates)))
-    blocks = []
-    for begin in range(0, n_items, block_rows):
-        # Rounded, so that the last bits, which depend on the machine, cannot decide who is a neighbour.
-        cosine = np.round((vectors[begin : begin + block_rows] @ targets).astype(np.float64), 5)
-        rows = np.arange(len(cosine))
-        itself = np.searchsorted(candidates, begin + rows)
-        itself = np.minimum(itself, len(candidates) - 1)
-        is_here = candidates[itself] == begin + rows
-        cosine[rows[is_here], itself[is_here]] = 0.0
-        kept = largest_per_row(cosine, cosine, settings.text_neighbours).tocoo()
-        blocks.append(
-            sparse.csr_matrix(
-                (kept.data**settings.text_power, (kept.row, candidates[kept.col])), shape=(len(cosine), n_items)
-            )
-        )
-    similar = sparse.vstack(blocks, format="csr")
+    found = nearest(vectors, is_candidate, settings.text_neighbours)
+    rows, places = np.nonzero(found.positions >= 0)
+    cosine = found.cosines[rows, places].astype(np.float64)
+    similar = sparse.csr_matrix(
+        (cosine**settings.text_power, (rows, found.positions[rows, places])), shape=(len(vectors), len(vectors))
+    )
     similar.sort_indices()
     return similar

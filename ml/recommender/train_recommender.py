@@ -89,7 +89,7 @@ def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
         StepError: there is too little to learn from.
 
     """
-    text_version = store.chosen_version(args.lake, args.as_of)
+    text_version = store.chosen_version(args.lake, args.as_of, training=True)
     with connect(args.lake) as connection:
         shop = load_shop(connection, args.as_of)
     check_features_day(shop)

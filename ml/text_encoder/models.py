@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qianmian.step import StepError
 
@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 PACKAGED = "all-MiniLM-L6-v2"
 #: Longer texts are cut: titles, brands and categories come first in item_text, and time grows with length.
 MAX_TOKENS = 128
-#: Vectors are rounded to this, so that neither batch nor machine shows in them.
+#: Vectors are rounded to this: what batch and machine leave in them is a unit of the last digit at most.
 DECIMALS = 5
+#: The way to numbers that a version's bare name stands for; other ways are named behind it.
+PLAIN_PATH = "float32"
+#: Some models are told which of the two a text is.
+Kind = Literal["document", "query"]
+#: Names that models' files give to the prompt of either kind.
+PROMPT_NAMES: dict[Kind, tuple[str, ...]] = {"document": ("document", "passage", "corpus"), "query": ("query",)}
 #: Files that do not change what a model computes.
 NOT_THE_MODEL = {".md", ".gitattributes", ".gitignore", ".png", ".onnx"}
 
@@ -56,7 +62,7 @@ def locate(name: str) -> Path:
 
 def version_of(name: str, folder: Path) -> str:
     """Return a name for the vectors the model makes: short name + hash of its files and of how it is used."""
-    digest = hashlib.sha256(f"max_tokens={MAX_TOKENS} decimals={DECIMALS} normalised".encode())
+    digest = hashlib.sha256(f"max_tokens={MAX_TOKENS} decimals={DECIMALS} normalised document".encode())
     files = [
         p
         for p in folder.rglob("*")
@@ -75,15 +81,28 @@ def version_of(name: str, folder: Path) -> str:
     return f"{short}-{digest.hexdigest()[:10]}"
 
 
+def with_path(version: str, path: str) -> str:
+    """Return the name of the vectors that a model makes along a numeric path (see `paths`)."""
+    return version if path == PLAIN_PATH else f"{version}-{path}"
+
+
+def prompt_of(model: SentenceTransformer, kind: Kind) -> str | None:
+    """Return what the model's files want before a text of this kind, as encode_document and encode_query do."""
+    for name in PROMPT_NAMES[kind]:
+        if name in model.prompts:
+            return model.prompts[name]
+    return model.prompts.get(model.default_prompt_name or "")
+
+
 def load(folder: Path) -> SentenceTransformer:
-    """Load the model, on a GPU where there is one.
+    """Load the model, on a GPU where there is one. A folder with a transformer alone gets mean pooling.
 
     Raises:
         StepError: the folder is not a model that sentence-transformers can load.
 
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
     from sentence_transformers import SentenceTransformer
 

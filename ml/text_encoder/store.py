@@ -1,21 +1,25 @@
 """Item vectors in the lake, by the hash of the text: a text is encoded once for each model, ever.
 
 `embeddings/model=<version>/part-<hash>.parquet` holds (text_hash string, vector fixed_size_list<float32>).
-A part is put in place whole, so what a killed run had finished stays.
+A part is put in place whole, so what a killed run had finished stays. Beside the parts: `plan.txt` while a run is
+at work (the hashes it set out to encode), `source.txt` (the name of the model), and, in the folder of a model's
+bare version, `path.json` (how the model computes here).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expectations.tables import embeddings_dir, outputs_dir
+from expectations.tables import embeddings_dir, outputs_dir, recommender_training_dir
 from qianmian.step import StepError, write_atomically
 
 
@@ -45,6 +49,43 @@ def append(lake: Path, model_version: str, hashes: list[str], vectors: np.ndarra
     pq.write_table(table, content, compression="zstd")
     name = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
     write_atomically(embeddings_dir(lake, model_version) / f"part-{name}.parquet", content.getvalue())
+
+
+def read_plan(lake: Path, model_version: str) -> list[str]:
+    """Return the hashes that a run which was killed had set out to encode, if there was one."""
+    plan = embeddings_dir(lake, model_version) / "plan.txt"
+    return plan.read_text().split() if plan.is_file() else []
+
+
+def write_plan(lake: Path, model_version: str, hashes: list[str]) -> None:
+    """Note what is to be encoded; nothing, when all of it is."""
+    plan = embeddings_dir(lake, model_version) / "plan.txt"
+    if hashes:
+        write_atomically(plan, "\n".join(hashes) + "\n")
+    else:
+        plan.unlink(missing_ok=True)
+
+
+def write_source(lake: Path, model_version: str, name: str) -> None:
+    """Note which model makes these vectors, by the name that it was asked for with."""
+    write_atomically(embeddings_dir(lake, model_version) / "source.txt", name + "\n")
+
+
+def read_source(lake: Path, model_version: str) -> str | None:
+    """Return the name of the model that made these vectors, None where none were made."""
+    source = embeddings_dir(lake, model_version) / "source.txt"
+    return source.read_text().strip() if source.is_file() else None
+
+
+def read_path(lake: Path, base_version: str) -> dict[str, Any]:
+    """Return which numeric path the model takes here, and what was measured; nothing before it was chosen."""
+    record = embeddings_dir(lake, base_version) / "path.json"
+    return dict(json.loads(record.read_text())) if record.is_file() else {}
+
+
+def write_path(lake: Path, base_version: str, record: dict[str, Any]) -> None:
+    """Note the numeric path (`path`) and its figures."""
+    write_atomically(embeddings_dir(lake, base_version) / "path.json", json.dumps(record, indent=2) + "\n")
 
 
 def _batches(lake: Path, model_version: str) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -79,23 +120,26 @@ def read(lake: Path, model_version: str, hashes: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _choice(lake: Path, as_of: str) -> Path:
-    return outputs_dir(lake, as_of) / "text_model_version.txt"
+def _choice(lake: Path, as_of: str, training: bool) -> Path:
+    folder = recommender_training_dir(lake, as_of) if training else outputs_dir(lake, as_of)
+    return folder / "text_model_version.txt"
 
 
-def choose_version(lake: Path, as_of: str, model_version: str) -> None:
-    """Note which model's vectors the day works with."""
-    write_atomically(_choice(lake, as_of), model_version + "\n")
+def choose_version(lake: Path, as_of: str, model_version: str, *, training: bool = False) -> None:
+    """Note which model's vectors the day works with, or a training of that day."""
+    write_atomically(_choice(lake, as_of, training), model_version + "\n")
 
 
-def chosen_version(lake: Path, as_of: str) -> str:
-    """Return which model's vectors the day works with.
+def chosen_version(lake: Path, as_of: str, *, training: bool = False) -> str:
+    """Return which model's vectors the day works with, or a training of that day (else those of the day).
 
     Raises:
         StepError: the embed step did not run for the day.
 
     """
-    path = _choice(lake, as_of)
+    path = _choice(lake, as_of, training)
+    if training and not path.is_file():
+        path = _choice(lake, as_of, False)
     if not path.is_file():
         raise StepError(
             f"{path} is not there: no item vectors were made for {as_of}.",

@@ -12,7 +12,7 @@ from bench import top_k
 
 def task(**changes) -> top_k.Task:
     values = {"users": 20, "items": 300, "dimensions": 8, "k": 4, "barred": 3, "device": "cpu", "threads": 1}
-    return top_k.Task(**{**values, "seed": 0, **changes})
+    return top_k.Task(**{**values, "rough": False, "seed": 0, **changes})
 
 
 def lists(name: str, of: top_k.Task) -> top_k.Lists:
@@ -29,9 +29,10 @@ def small(monkeypatch):
 
 
 @pytest.mark.parametrize("barred", [0, 3])
-def test_all_contenders_find_the_same(barred, monkeypatch):
+@pytest.mark.parametrize("rough", [False, True])
+def test_all_contenders_find_the_same(barred, rough, monkeypatch):
     monkeypatch.setattr(top_k, "BLOCK", 7)  # more than one block
-    one = task(barred=barred)
+    one = task(barred=barred, rough=rough)
     expected = lists("ours", one)
     for name in ("implicit", "numpy"):
         assert top_k.check_same(expected, lists(name, one), one.dimensions) == 0
@@ -61,12 +62,13 @@ def test_the_clock_stands_still_while_users_are_made():
 
 
 def test_the_last_line_has_all_figures(small, monkeypatch, capsys):
-    words = "top_k --users 30 --items 300 --dimensions 8 --k 4 --threads 1 --peers --grow"
+    words = "top_k --users 30 --items 300 --dimensions 8 --k 4 --threads 1 --no-rough --peers --grow"
     monkeypatch.setattr("sys.argv", words.split())
     top_k.main()
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["users"] == 30
     assert line["threads"] == 1
+    assert line["rough"] is False
     assert set(line["figures"]) == {"ours", "implicit", "numpy"}
     assert all(figure["users_per_second"] > 0 for figure in line["figures"].values())
     assert set(line["ratios"]) == {"implicit", "numpy"}

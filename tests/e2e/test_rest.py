@@ -42,7 +42,6 @@ def test_training_before_any_daily_run_says_what_to_do(airflow: AirflowForTests)
     run_id = airflow.trigger(TRAINING_DAG_ID, shop="nothing", as_of="2026-10-31")
     assert airflow.wait(run_id, 120, TRAINING_DAG_ID) == "failed"
     states = airflow.states(run_id, TRAINING_DAG_ID)
-    first = next(iter(states))
-    assert (states[first], states["promote_recommender"]) == ("failed", "upstream_failed")
-    log = airflow.log(run_id, first, dag_id=TRAINING_DAG_ID)
-    assert "WHAT TO DO: Run the embed step for this day first" in log
+    assert (states["train_encoder"], states["promote_recommender"]) == ("failed", "upstream_failed")
+    log = airflow.log(run_id, "train_encoder", dag_id=TRAINING_DAG_ID)
+    assert "WHAT TO DO: Build the features first" in log

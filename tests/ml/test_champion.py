@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expectations.tables import promotions_dir, recommender_version_dir
+from expectations.tables import recommenders_dir
 from ml.recommender.champion import (
     champion,
     find_version,
@@ -58,7 +58,7 @@ def test_a_training_killed_while_saving_leaves_nothing_to_see(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         save_version(tmp_path, "2026-10-31", killed, text_version="test-1", trained_before=0.0)
-    assert list(recommender_version_dir(tmp_path, "x").parent.iterdir()) == []
+    assert list((recommenders_dir(tmp_path) / "versions").iterdir()) == []
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut", "file_gone", "about_gone"])
@@ -93,8 +93,8 @@ def test_what_is_not_whole_cannot_be_promoted(tmp_path):
 
 
 def test_a_promotion_that_names_nothing_is_told(tmp_path):
-    promotions_dir(tmp_path).mkdir(parents=True)
-    (promotions_dir(tmp_path) / "2026-10-31.json").write_text("{}")
+    (recommenders_dir(tmp_path) / "promotions").mkdir(parents=True)
+    (recommenders_dir(tmp_path) / "promotions" / "2026-10-31.json").write_text("{}")
     with pytest.raises(StepError, match=r"2026-10-31\.json"):
         champion(tmp_path, "2026-10-31")
 
@@ -103,7 +103,7 @@ def test_taking_a_promotion_back_brings_the_one_before(tmp_path):
     first, second = save(tmp_path, "2026-10-24", "one"), save(tmp_path, "2026-10-31", "two")
     promote(tmp_path, "2026-10-24", first.name)
     promote(tmp_path, "2026-10-31", second.name)
-    (promotions_dir(tmp_path) / "2026-10-31.json").unlink()
+    (recommenders_dir(tmp_path) / "promotions" / "2026-10-31.json").unlink()
     assert champion(tmp_path, "2026-11-05").name == first.name
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ml.recommender import text_neighbours
 from ml.recommender.settings import BlendSettings
+from ml.text_encoder import neighbours
 
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float32)
 
@@ -34,5 +35,5 @@ def test_blocks_change_nothing(monkeypatch):
     active = np.arange(50) % 3 > 0
     settings = replace(BlendSettings(), text_neighbours=5)
     whole = text_neighbours.text_similarities(vectors, active, settings).toarray()
-    monkeypatch.setattr(text_neighbours, "BLOCK_CELLS", 100)
+    monkeypatch.setattr(neighbours, "BLOCK_CELLS", 100)
     assert text_neighbours.text_similarities(vectors, active, settings).toarray() == pytest.approx(whole)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.tables import outputs_dir, promotion_decisions_dir, recommender_training_dir
+from expectations.tables import outputs_dir, recommender_training_dir, recommenders_dir
 from ml.recommender import promote_recommender, train_recommender
 from ml.recommender.champion import champion, load_model
 from ml.recommender.evaluate_home import evaluate_home
@@ -67,7 +67,7 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
     assert [path.name for path in recommender_training_dir(lake, DAY).iterdir()] == [train_recommender.CHALLENGER]
 
     decided = promote_recommender.promote_recommender(args)
-    record = json.loads((promotion_decisions_dir(lake) / f"{DAY}.json").read_text())
+    record = json.loads((recommenders_dir(lake) / "decisions" / f"{DAY}.json").read_text())
     assert {figure["model"] for figure in record["figures"]} == {
         trained["version"], "blend-1", "popularity", "item_to_item",
     }  # fmt: skip
