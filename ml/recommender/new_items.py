@@ -5,7 +5,8 @@ No count speaks for a new item, so each list of counted evidence puts it last, a
     links of look-alikes   what the items most like it in text are linked to counts as its own, as in CB2CF (Barkan
                            et al., 2019), but without a model in between
     a lift                 added to the score, fading with the square of what is known; as large as costs at most
-                           MAX_COST of the lists' NDCG on purchases that the model has not seen
+                           MAX_COST of the lists' NDCG on purchases that the model has not seen, and as gives new
+                           items at most MAX_PLACES times the places that chance would
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ LOOK_ALIKES = 30  # of each item, those that stand in for it
 #: At least this new: nobody or one weighed action is behind it.
 IS_NEW = 0.25
 LIFTS = tuple(round(0.1 * n, 1) for n in range(16))
-MAX_COST = 0.03
+MAX_COST = 0.035
+MAX_PLACES = 2.5
 
 
 def newness(support: np.ndarray) -> np.ndarray:
@@ -56,14 +58,21 @@ def look_alikes(text_similar: sparse.csr_matrix, support: np.ndarray) -> sparse.
 
 
 def choose_lift(
-    items: np.ndarray, scores: np.ndarray, new: np.ndarray, targets: Targets, n_items: int, k: int
+    items: np.ndarray,
+    scores: np.ndarray,
+    new: np.ndarray,
+    by_chance: float,
+    targets: Targets,
+    n_items: int,
+    k: int,
 ) -> float:
-    """Return the largest lift that costs at most MAX_COST of NDCG@k; 0 where there is no new item to judge by.
+    """Return the largest lift within MAX_COST and MAX_PLACES; 0 where there is no new item to judge by.
 
     Args:
         items: users x candidates, item positions, -1 for none.
         scores: theirs, by a model that has not seen the targets; -inf for none.
         new: their newness.
+        by_chance: mean newness of all items that may be recommended: of a list's places where chance fills them.
         targets: what row n's user chose.
         n_items: of the catalogue.
         k: length of the lists.
@@ -71,11 +80,19 @@ def choose_lift(
     """
     if not (new[items >= 0] >= IS_NEW).any():
         return 0.0
-    figures = {}
+    figures, places = {}, {}
     for lift in LIFTS:
         order = np.argsort(-(scores + lift * new), axis=1, kind="stable")[:, :k]
-        hits = hits_at(np.take_along_axis(items, order, axis=1), targets.row, targets.item, n_items)
+        listed = np.take_along_axis(items, order, axis=1)
+        hits = hits_at(listed, targets.row, targets.item, n_items)
         figures[lift] = float(ndcg(hits, targets.per_user, k).mean())
-    chosen = max(lift for lift in LIFTS if figures[lift] >= (1.0 - MAX_COST) * figures[0.0])
-    log.info("new items are lifted by %.1f: NDCG@%d %.4f, without %.4f", chosen, k, figures[chosen], figures[0.0])
+        places[lift] = float(np.take_along_axis(new, order, axis=1)[listed >= 0].mean())
+    fits = [
+        lift
+        for lift in LIFTS
+        if figures[lift] >= (1.0 - MAX_COST) * figures[0.0] and places[lift] <= MAX_PLACES * by_chance
+    ]
+    chosen = max(fits, default=0.0)
+    log.info("new items are lifted by %.1f: NDCG@%d %.4f, without %.4f; %.1f%% of the places, without %.1f%%",
+             chosen, k, figures[chosen], figures[0.0], 100 * places[chosen], 100 * places[0.0])  # fmt: skip
     return chosen

@@ -154,7 +154,10 @@ def train_model(
         sources = sources_at(snapshot.log, snapshot.as_of, items, settings, first)
         found.append(find_candidates(sources, snapshot.targets.users, weight))
         log.info("%d candidates' users described as of day %.0f", len(found[-1].items), snapshot.as_of)
-    ranker, lift, lists = choose_ranker(found, [snapshot.targets for snapshot in snapshots], n_items, training)
+    by_chance = float(sources.newness[sources.blend.items.is_candidate].mean())
+    ranker, lift, lists = choose_ranker(
+        found, [snapshot.targets for snapshot in snapshots], n_items, training, by_chance
+    )
     figures = {name: mean_ndcg(of, last.targets, n_items, training.k) for name, of in lists.items()}
     log.info("NDCG@%d on the last snapshot: %s", training.k, {name: round(v, 4) for name, v in figures.items()})
     model = train_sequences(final, items, training, "final", report) if first is not None else None
@@ -162,11 +165,12 @@ def train_model(
 
 
 def choose_ranker(
-    found: list[Candidates], targets: list[Targets], n_items: int, training: Training
+    found: list[Candidates], targets: list[Targets], n_items: int, training: Training, by_chance: float
 ) -> tuple[Ranker | None, float, dict[str, np.ndarray]]:
     """Return the trees where cross-fitted ones beat the mixture, new items' lift, and lists for the last snapshot.
 
-    Lists are the mixture's, those of the trees (where there are any), and both ways lifted: `learned`.
+    Lists are the mixture's, those of the trees (where there are any), and the better of both lifted: `learned`.
+    `by_chance` is the mean newness of the items that may be recommended.
     """
     hits = np.concatenate([hits_of(c, t, n_items) for c, t in zip(found, targets, strict=True)])
     user = np.concatenate([t.users for t in targets])
@@ -183,7 +187,7 @@ def choose_ranker(
         if with_it > without:
             ranker, scores = fit_ranker(everything, hits, training.seed), crossed
     new = last.features[:, :, NEWNESS]
-    lift = choose_lift(last.items, scores, new, of_last, n_items, k)
+    lift = choose_lift(last.items, scores, new, by_chance, of_last, n_items, k)
     lists["learned"] = ordered(last, scores + lift * new, k)[0]
     return ranker, lift, lists
 

@@ -99,7 +99,7 @@ def test_from_the_features_to_a_champion_whose_catalogue_is_encoded(lake: Path, 
         assert told in card
 
     # The daily step finds every text encoded, and the version leads back to the encoder.
-    embedded = embed_items(args_of(lake, tiny, model=str(folder)))
+    embedded = embed_items(args_of(lake, tiny, model=str(folder), for_training=False))
     assert (embedded["texts_encoded"], embedded["texts_known"]) == (0, N_ITEMS)
     assert embedded["model_version"] == record["text_version"] == store.chosen_version(lake, DAY)
     assert encoder_of(lake, record["text_version"]) == folder

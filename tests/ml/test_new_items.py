@@ -49,7 +49,7 @@ def many(n_users: int, wants_new: float) -> tuple[np.ndarray, np.ndarray, np.nda
 @pytest.mark.parametrize(("wants_new", "expected"), [(0.0, 0.9), (0.5, LIFTS[-1])])
 def test_the_lift_is_the_largest_that_costs_little(wants_new, expected):
     items, scores, new, targets = many(400, wants_new)
-    lift = choose_lift(items, scores, new, targets, 10, 10)
+    lift = choose_lift(items, scores, new, 0.1, targets, 10, 10)
     assert lift == expected
     lifted = np.take_along_axis(items, np.argsort(-(scores + lift * new), axis=1, kind="stable"), axis=1)
     assert mean_ndcg(lifted, targets, 10, 10) >= (1 - MAX_COST) * mean_ndcg(items, targets, 10, 10)
@@ -57,4 +57,11 @@ def test_the_lift_is_the_largest_that_costs_little(wants_new, expected):
 
 def test_without_new_items_there_is_nothing_to_judge_a_lift_by():
     items, scores, new, targets = many(100, 0.0)
-    assert choose_lift(items, scores, 0.0 * new, targets, 10, 10) == 0.0
+    assert choose_lift(items, scores, 0.0 * new, 0.0, targets, 10, 10) == 0.0
+
+
+def test_new_items_get_a_bounded_share_of_the_places():
+    items, scores, new, targets = many(100, 1.0)
+    # In lists of one the new item, one of ten, has all places or none: half the users' would be too many.
+    assert choose_lift(items, scores, new, 0.1, targets, 10, 1) == 0.9
+    assert choose_lift(items, scores, new, 0.5, targets, 10, 1) == LIFTS[-1]
