@@ -69,7 +69,8 @@ def then_wait(*args):
     print("part", flush=True)
     time.sleep(600)
 store.append = then_wait
-embed_items(argparse.Namespace(lake=Path(sys.argv[1]), as_of="2026-10-31", run_id="test", model=sys.argv[2], for_training=False))
+lake, model = Path(sys.argv[1]), sys.argv[2]
+embed_items(argparse.Namespace(lake=lake, as_of="2026-10-31", run_id="test", model=model, for_training=False))
 """
 
 
