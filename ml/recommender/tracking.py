@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-RUN_ID = "mlflow_run_id"
-
 
 def store_uri(mlflow_home: Path) -> str:
     """Return MLflow's address of the store below a folder."""

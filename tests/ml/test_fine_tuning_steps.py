@@ -15,11 +15,11 @@ import pytest
 from expectations.tables import encoder_training_dir, encoders_dir
 from ml.recommender.promotion import Decision, Difference
 from ml.recommender.train_recommender import CHALLENGER
-from ml.text_encoder import models, store
+from ml.text_encoder import chosen, models, store
 from ml.text_encoder.embed_items import embed_items
 from ml.text_encoder.fine_tuning import promote_encoder, train_encoder
 from ml.text_encoder.fine_tuning.promote_encoder import strictly
-from ml.text_encoder.fine_tuning.registry import champion_encoder, encoder_of, encoders
+from ml.text_encoder.fine_tuning.registry import encoders
 from ml.text_encoder.fine_tuning.settings import FineTuning
 from qianmian.step import StepError
 
@@ -77,14 +77,15 @@ def test_from_the_features_to_a_champion_whose_catalogue_is_encoded(lake: Path, 
         trained["version"],
         "trained before on the same data: nothing to do",
     )
-    assert champion_encoder(lake, DAY) is None
+    assert encoders(lake).champion(DAY) is None
 
     decided = promote_encoder.promote_encoder(args)
     assert decided["promoted"], decided["why"]
-    folder = champion_encoder(lake, DAY)
-    assert folder is not None
-    assert folder.name == trained["version"]
-    assert champion_encoder(lake, "2026-10-30") is None
+    best = encoders(lake).champion(DAY)
+    assert best is not None
+    assert best.name == trained["version"]
+    folder = best.folder
+    assert encoders(lake).champion("2026-10-30") is None
     record = json.loads((encoders_dir(lake) / "decisions" / f"{DAY}.json").read_text())
     value = {
         f["model"]: f["value"]
@@ -102,13 +103,15 @@ def test_from_the_features_to_a_champion_whose_catalogue_is_encoded(lake: Path, 
     embedded = embed_items(args_of(lake, tiny, model=str(folder), for_training=False))
     assert (embedded["texts_encoded"], embedded["texts_known"]) == (0, N_ITEMS)
     assert embedded["model_version"] == record["text_version"] == store.chosen_version(lake, DAY)
-    assert encoder_of(lake, record["text_version"]) == folder
-    assert encoder_of(lake, models.version_of(str(tiny), tiny)) is None
+    for version, model in ((record["text_version"], folder), (models.version_of(str(tiny), tiny), tiny)):
+        made = chosen.made(lake, version)
+        assert made is not None
+        assert made.folder == model
     assert promote_encoder.promote_encoder(args)["why"] == "it is the champion already"
 
     (folder / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(StepError, match="not whole"):
-        champion_encoder(lake, DAY)
+        encoders(lake).champion(DAY)
 
 
 def test_nothing_gained_keeps_the_base_model(lake: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +122,7 @@ def test_nothing_gained_keeps_the_base_model(lake: Path, tiny: Path, monkeypatch
     assert trained["version"] is None
     assert "the base model stays: nothing was gained (NDCG@20 of" in trained["why"]
     assert promote_encoder.promote_encoder(args) == {"promoted": False, "version": None, "why": trained["why"]}
-    assert champion_encoder(lake, DAY) is None
+    assert encoders(lake).champion(DAY) is None
 
 
 def test_a_small_shop_keeps_the_base_model_and_says_by_how_much_it_is_too_small(
