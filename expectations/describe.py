@@ -16,7 +16,7 @@ gzipped. The day stands in the path as `2026-10-31` or `20261031`: it tells when
 day reads no file that arrived later. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset
 is given); more columns than these are ignored.
 
-This page is written from `expectations/tables.py` by `python -m expectations.describe`.
+This page is written from `expectations/tables/` by `python -m expectations.describe`.
 """
 
 _TABLES_HEAD = """# Tables: what the warehouse gets
@@ -25,7 +25,7 @@ Keys are unique and never null. Money is in the shop's currency (`currency` in `
 How to read them: [reading_the_tables.md](reading_the_tables.md). A row reads nothing later than its `as_of_date`,
 with one exception: `model_metrics` looks at the 7 days after, where they are there (see its column `protocol`).
 
-This page is written from `expectations/tables.py` by `python -m expectations.describe`.
+This page is written from `expectations/tables/` by `python -m expectations.describe`.
 """
 
 

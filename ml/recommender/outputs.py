@@ -1,4 +1,4 @@
-"""Output tables as Parquet: columns and types of `expectations/tables.py`, written aside, put in place whole."""
+"""Output tables as Parquet: columns and types of `expectations/tables/`, written aside, put in place whole."""
 
 from __future__ import annotations
 

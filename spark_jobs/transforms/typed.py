@@ -1,4 +1,4 @@
-"""Text becomes what `expectations/tables.py` says it is, or the row gets a reason why it cannot."""
+"""Text becomes what `expectations/tables/` says it is, or the row gets a reason why it cannot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EPOCH_MILLISECONDS = r"^\d{13}$"
 
 
 def spark_type(name: str) -> T.DataType:
-    """Return the Spark type of a column type of `expectations/tables.py`."""
+    """Return the Spark type of a column type of `expectations/tables/`."""
     if name.startswith("decimal"):
         precision, scale = name.removeprefix("decimal(").removesuffix(")").split(",")
         return T.DecimalType(int(precision), int(scale))

@@ -1,4 +1,4 @@
-"""dbt's yml and `expectations/tables.py` tell of the same tables."""
+"""dbt's yml and `expectations/tables/` tell of the same tables."""
 
 from __future__ import annotations
 

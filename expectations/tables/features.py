@@ -1,0 +1,155 @@
+"""Features: dbt's marts that models read, in `features.duckdb`, all as of one day."""
+
+from __future__ import annotations
+
+from expectations.tables.shape import Table, columns
+
+FEATURES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "user_actions",
+            "Every action of a consenting, human, known user on a known item up to the as-of date, but "
+            "impressions and searches: the sequences that recommenders learn from.",
+            ("event_id",),
+            columns(
+                "event_id! string | Action.",
+                "user_id! string | Pseudonym.",
+                "item_id! string | Item.",
+                "event_type! string | view, click, cart, favorite, purchase, rating, dismiss or return.",
+                "event_at! timestamp | When (UTC).",
+                "event_date! date | UTC day.",
+                "session_id string | Session.",
+                "quantity double | Pieces.",
+                "amount double | quantity x unit_price, in the shop's currency.",
+            ),
+        ),
+        Table(
+            "later_purchases",
+            "What the same users bought in the 7 days after the as-of date, where those days exist: only "
+            "model_metrics may read it, no model and no published list does.",
+            ("event_id",),
+            columns(
+                "event_id! string | Action.",
+                "user_id! string | Pseudonym.",
+                "item_id! string | Item.",
+                "event_at! timestamp | When (UTC).",
+                "event_date! date | UTC day.",
+            ),
+        ),
+        Table(
+            "user_features",
+            "One user who may be personalised: consenting, human, not erased, registered or seen.",
+            ("user_id",),
+            columns(
+                "user_id! string | Pseudonym.",
+                "registered_on date | Day of registration, where the shop keeps it.",
+                "language string | zh or en, where the shop keeps it.",
+                "region string | Region.",
+                "first_seen_on date | First action.",
+                "last_seen_on date | Last action.",
+                "days_since_last_purchase integer | Days from the last purchase to the as-of date.",
+                *[
+                    f"orders_{w}d! integer | Orders in the last {w} days (an order is one user's purchases in "
+                    "one session)."
+                    for w in (7, 30, 90, 365)
+                ],
+                *[
+                    f"amount_spent_{w}d! double | Money spent in the last {w} days, less returns, in the "
+                    "shop's currency."
+                    for w in (7, 30, 90, 365)
+                ],
+                "orders_total! integer | Orders ever.",
+                "amount_spent_total! double | Money ever spent, less returns.",
+                "average_order_value double | Money of purchases per order, over all time.",
+                "actions_90d! integer | Actions of any kind but impressions in the last 90 days.",
+                "favorite_category string | First level of category_path, by weighted actions of 365 days.",
+                "favorite_brand string | Brand, by weighted actions of 365 days.",
+                "price_band string | low, mid or high: the median price bought, by terciles of the catalogue's "
+                "prices.",
+                "active_hour integer | Hour of day (UTC) with most actions.",
+                "platform string | Platform used most.",
+                "lifecycle_stage! string | visitor, new, active, loyal, at_risk, dormant (rules in the model).",
+                "segment! string | Plain name from recency, frequency and money.",
+                "confidence! double | Evidence behind the portrait, 0 to 1: 1 - exp(-actions / 20).",
+                "is_cold_start! boolean | Fewer than 3 actions.",
+            ),
+        ),
+        Table(
+            "item_features",
+            "One item of the catalogue as of the day, active or not.",
+            ("item_id",),
+            columns(
+                "item_id! string | Item.",
+                "title! string | Name.",
+                "category_path string | Categories, general to special.",
+                "category string | First level of category_path.",
+                "brand string | Brand.",
+                "price double | Price, in the shop's currency.",
+                "price_band string | low, mid or high by terciles of the catalogue's prices.",
+                "stock integer | Pieces at hand.",
+                "is_active! boolean | May be shown: is_active of the feed, and stock not 0.",
+                "created_on date | Day it entered the catalogue: the feed's, else the day first seen.",
+                "item_text! string | What the text encoder reads: title, brand, categories, description.",
+                "text_hash! string | SHA-256 of item_text, hex.",
+                *[f"views_{w}d! integer | Views and clicks in the last {w} days." for w in (7, 30)],
+                *[
+                    f"purchases_{w}d! integer | Purchase lines in the last {w} days, anonymous ones too."
+                    for w in (7, 30, 90, 365)
+                ],
+                "buyers_90d! integer | Different known buyers in the last 90 days.",
+                "return_rate double | Pieces returned over pieces bought, all time.",
+                "popularity! double | Purchases and actions of the last 90 days, halved every 14 days.",
+                "is_cold_start! boolean | Fewer than 5 actions ever.",
+            ),
+        ),
+        Table(
+            "user_impressions",
+            "How often a user was shown an item in the last 14 days without acting on it since: what tells "
+            "that an "
+            "item was seen too often. Only shops that log impressions have rows.",
+            ("user_id", "item_id"),
+            columns(
+                "user_id! string | Pseudonym.",
+                "item_id! string | Item.",
+                "impressions_14d! integer | Times shown in the last 14 days since the user's last action on "
+                "the item.",
+                "last_shown_on! date | Last day shown.",
+            ),
+        ),
+        Table(
+            "price_drops",
+            "One active item that costs less than it did in the last 14 days, by the versions of the items feed.",
+            ("item_id",),
+            columns(
+                "item_id! string | Item.",
+                "price! double | Price now, in the shop's currency.",
+                "price_before! double | Highest price in the 14 days before it became what it is now.",
+                "dropped_on! date | Day of the version that brought the price of now.",
+                "price_drop! double | Share of the price before that was taken off, above 0.05.",
+            ),
+        ),
+        Table(
+            "region_items",
+            "The items bought most in a region, for users who live there; only regions with enough buyers.",
+            ("region", "rank"),
+            columns(
+                "region! string | Region, as in user_features.",
+                "rank! integer | From 1; at most 100.",
+                "item_id! string | Active item.",
+                "score! double | Time-weighted purchases of the region's users.",
+            ),
+        ),
+        Table(
+            "segment_items",
+            "The items a segment acts on most: for new users, and a candidate source; 'all' is everyone.",
+            ("segment", "rank"),
+            columns(
+                "segment! string | Segment of user_features, or all.",
+                "rank! integer | From 1; at most 200.",
+                "item_id! string | Active item.",
+                "score! double | Time-weighted actions of the segment's users, anonymous ones in 'all'.",
+            ),
+        ),
+    )
+}

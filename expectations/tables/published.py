@@ -1,0 +1,114 @@
+"""Published: what BI reads. Every row carries the four columns of a run."""
+
+from __future__ import annotations
+
+from expectations.tables.features import FEATURES
+from expectations.tables.outputs import OUTPUTS
+from expectations.tables.shape import Table, columns
+
+_RUN = columns(
+    "as_of_date! date | The day the row stands for: nothing later was read.",
+    "run_id! string | The run that made it; see pipeline_runs.",
+    "model_version! string | Version of the model or rules behind the row.",
+    "generated_at! timestamp | When that run started (UTC).",
+)
+
+
+def _published(table: Table, key: tuple[str, ...] | None = None) -> Table:
+    return Table(table.name, table.description, key or table.key, table.columns + _RUN, table.partition)
+
+
+_PORTRAIT_WINDOWS = tuple(
+    c
+    for c in FEATURES["user_features"].columns
+    if c.name.startswith(("orders_", "amount_spent_")) and not c.name.endswith("_total")
+)
+_FEATURE = {c.name: c for c in FEATURES["user_features"].columns}
+
+PUBLISHED: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _published(
+            Table(
+                "user_portraits",
+                "What the system thinks of a user: one row per consenting user.",
+                ("user_id",),
+                (
+                    *[_FEATURE[n] for n in ("user_id", "lifecycle_stage", "segment", "days_since_last_purchase")],
+                    *_PORTRAIT_WINDOWS,
+                    *[
+                        _FEATURE[n]
+                        for n in (
+                            "average_order_value",
+                            "favorite_category",
+                            "favorite_brand",
+                            "price_band",
+                            "active_hour",
+                            "platform",
+                            "language",
+                            "region",
+                        )
+                    ],
+                    *OUTPUTS["user_profiles"].columns[1:],
+                    *columns(
+                        "churn_probability double | Chance of not buying in the next 90 days "
+                        "(null until retention models are built).",
+                    ),
+                    _FEATURE["confidence"],
+                    _FEATURE["is_cold_start"],
+                ),
+            )
+        ),
+        _published(OUTPUTS["user_traits"]),
+        _published(OUTPUTS["taste_segments"]),
+        _published(OUTPUTS["item_portraits"]),
+        _published(OUTPUTS["home_recommendations"]),
+        _published(OUTPUTS["recommendation_explanations"]),
+        _published(OUTPUTS["recommendation_filters"]),
+        _published(OUTPUTS["homepage_layouts"]),
+        _published(OUTPUTS["similar_items"]),
+        _published(
+            Table(
+                "hot_items",
+                "The items a segment acts on most; segment 'all' is everyone.",
+                ("segment", "rank"),
+                FEATURES["segment_items"].columns,
+            )
+        ),
+        _published(OUTPUTS["model_metrics"]),
+        _published(OUTPUTS["data_quality_results"], ("stage", "table_name", "check_name")),
+    )
+}
+
+#: Kept by the publisher itself, not built by dbt: it tells of refused runs too.
+PIPELINE_RUNS = Table(
+    "pipeline_runs",
+    "One run of the daily job, published or refused.",
+    ("run_id",),
+    columns(
+        "run_id! string | Airflow's run id.",
+        "as_of_date! date | Day it worked for.",
+        "status! string | published or refused.",
+        "decision! string | What was decided and why, in words.",
+        "generated_at! timestamp | When the run started (UTC).",
+        "published_at timestamp | When the set was put in place (UTC); null where refused.",
+        "is_latest! boolean | Whether the tables now in place are this run's.",
+        "last_event_at timestamp | Latest event that the run read.",
+        "input_hash string | SHA-256 over the landed files' checksums.",
+        "config_hash string | SHA-256 over the run's settings.",
+        "model_version string | Versions of the models behind the tables.",
+        "rows_in integer | Rows of all feeds read so far.",
+        "rows_quarantined integer | Rows of all feeds in quarantine.",
+        "published_rows integer | Rows of all published tables.",
+        "report string | JSON: each step's own counts and seconds.",
+    ),
+)
+
+#: Kept by the publisher itself: the tables in place stay those of the last published run, so what stopped
+#: a later one stands here.
+REFUSED_CHECKS = Table(
+    "refused_checks",
+    "One check that failed in a run that was refused.",
+    ("run_id", "stage", "table_name", "check_name"),
+    OUTPUTS["data_quality_results"].columns + _RUN,
+)
