@@ -9,10 +9,11 @@ SHOP         ?= simulated
 DATA         ?=
 AS_OF        ?=
 FULL_REFRESH ?=
-export SHOP DATA AS_OF
+WHY          ?=
+export SHOP DATA AS_OF WHY
 
 .DEFAULT_GOAL := help
-.PHONY: help run train mlflow up stop status logs docs test check format install install-dev chromium clean
+.PHONY: help run train rollback mlflow up stop status logs docs test check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ run: $(VENV)/.installed ## Run the daily job once (SHOP, DATA, AS_OF, FULL_REFRE
 
 train: $(VENV)/.installed ## Train a recommender for a day that has run, promote it if it wins (SHOP, AS_OF)
 	@$(BIN)/python -m qianmian train --shop "$$SHOP" --as-of "$$AS_OF"
+
+rollback: $(VENV)/.installed ## Put the set of tables before the latest back (SHOP, WHY)
+	@$(BIN)/python -m qianmian rollback --shop "$$SHOP" $(if $(WHY),--why "$$WHY")
 
 mlflow: $(VENV)/.installed ## Show all trainings in MLflow's pages, until Ctrl-C
 	@$(BIN)/python -m qianmian mlflow

@@ -113,6 +113,29 @@ with DAG(
         **WAREHOUSE,
     )
 
+    # Of a refused run they bring the row in `pipeline_runs` that says so; the tables stay.
+    publish_postgres = step(
+        "publish_postgres",
+        "warehouse.targets.postgres",
+        trigger_rule="one_success",
+        needs="{{ run.settings.postgres_target }}",
+        warehouse="{{ run.settings.warehouse }}",
+        address="{{ run.settings.postgres_target }}",
+        schema="{{ run.settings.postgres_schema }}",
+        reader_role="{{ run.settings.postgres_reader_role }}",
+    )
+    publish_s3 = step(
+        "publish_s3",
+        "warehouse.targets.s3",
+        trigger_rule="one_success",
+        needs="{{ run.settings.s3_target }}",
+        warehouse="{{ run.settings.warehouse }}",
+        to="{{ run.settings.s3_target }}",
+        endpoint_url="{{ run.settings.s3_endpoint_url }}",
+    )
+
     chain(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items)
     chain(embed_items, recommend, evaluate, build_tables, check_tables, publish)
     publish >> [published, record_refusal]
+    for target in (publish_postgres, publish_s3):
+        [publish, record_refusal] >> target

@@ -15,7 +15,7 @@ from typing import Any
 
 import on_call
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from daily_run import DailyRun
 
 from qianmian.settings import ROOT
@@ -46,9 +46,10 @@ class StepOperator(BaseOperator):
     :param environ: variables added to the environment (templated)
     :param final_exit_codes: exit codes after which trying again is useless
     :param remedy: what to do, where the step's output does not say it
+    :param needs: setting without which there is nothing to do (templated): where it is empty, the task is skipped
     """
 
-    template_fields: Sequence[str] = ("argv", "environ")
+    template_fields: Sequence[str] = ("argv", "environ", "needs")
     template_fields_renderers = {"environ": "json"}  # noqa: RUF012 - Airflow's own interface
     ui_color = "#e8f1fb"
 
@@ -59,6 +60,7 @@ class StepOperator(BaseOperator):
         environ: Mapping[str, str] | None = None,
         final_exit_codes: Collection[int] = (EXIT_BAD_INPUT,),
         remedy: str = "Read the lines above. Trying again may help: Clear the task.",
+        needs: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,6 +68,7 @@ class StepOperator(BaseOperator):
         self.environ = dict(environ or {})
         self.final_exit_codes = frozenset(final_exit_codes)
         self.remedy = remedy
+        self.needs = needs
         self._process: subprocess.Popen[str] | None = None
         self._ended = threading.Event()
 
@@ -82,11 +85,14 @@ class StepOperator(BaseOperator):
         """Run the step.
 
         Raises:
+            AirflowSkipException: what it needs is not set.
             AirflowFailException: the input or a setting is at fault; not tried again.
             AirflowException: anything else.
 
         """
         run: DailyRun = context["run"]
+        if self.needs == "":
+            raise AirflowSkipException("not set in qianmian.toml: nothing to do")
         tail, exit_code = self._run([argument for argument in self.argv if argument])
         if exit_code == 0:
             run.forget_failure()
@@ -155,7 +161,12 @@ class StepOperator(BaseOperator):
 
 
 def step(
-    task_id: str, module: str, *flags: str, trigger_rule: str = "all_success", **options: str
+    task_id: str,
+    module: str,
+    *flags: str,
+    trigger_rule: str = "all_success",
+    needs: str | None = None,
+    **options: str,
 ) -> StepOperator:
     """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`."""
     common = {"lake": "{{ run.lake }}", "as_of": "{{ run.as_of }}", "run_id": "{{ run.run_id }}"}
@@ -163,6 +174,7 @@ def step(
     return StepOperator(
         task_id=task_id,
         argv=(sys.executable, "-m", module, *arguments, *flags),
+        needs=needs,
         trigger_rule=trigger_rule,
         doc_md=on_call.TASKS[task_id],
     )

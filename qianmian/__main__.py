@@ -1,4 +1,4 @@
-"""Qianmian on one machine, behind `make`: `python -m qianmian run|train|mlflow|up|stop|status|logs|pseudonym`."""
+"""Qianmian on one machine, behind `make`: `python -m qianmian run|train|rollback|mlflow|up|stop|...`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from qianmian import settings
 from qianmian.local_airflow import DAG_ID, TRAINING_DAG_ID, LocalAirflow
@@ -71,6 +72,26 @@ def train(args: argparse.Namespace) -> int:
         return 1
     show_decision(airflow, run_id)
     return 0
+
+
+def rollback(args: argparse.Namespace) -> int:
+    """Put the set of tables before the latest back: in the warehouse, and in PostgreSQL and S3 where set."""
+    shop = settings.load(args.shop)
+    lake = [f"--lake={shop.lake}", f"--warehouse={shop.warehouse}"]
+    steps = [["warehouse.rollback", *lake, f"--why={args.why}"]]
+    day = [*lake, f"--as-of={datetime.now(UTC).date()}"]
+    if shop.postgres_target:
+        where = [f"--address={shop.postgres_target}", f"--schema={shop.postgres_schema}"]
+        steps.append(["warehouse.targets.postgres", *day, *where, f"--reader-role={shop.postgres_reader_role}"])
+    if shop.s3_target:
+        where = [f"--to={shop.s3_target}", f"--endpoint-url={shop.s3_endpoint_url}"]
+        steps.append(["warehouse.targets.s3", *day, *where])
+    codes = []
+    for step in steps:
+        codes.append(subprocess.run([sys.executable, "-m", *step], cwd=settings.ROOT).returncode)
+        if codes[0]:
+            break
+    return max(codes)
 
 
 def mlflow(args: argparse.Namespace) -> int:
@@ -160,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     training = add(train, "train")
     training.add_argument("--shop", default="simulated", help="shop to train for (default: %(default)s)")
     training.add_argument("--as-of", default="", help="day to train for, e.g. 2011-11-30 (default: settings)")
+    back = add(rollback, "rollback")
+    back.add_argument("--shop", default="simulated", help="shop to go back for (default: %(default)s)")
+    back.add_argument("--why", default="by hand", help="what pipeline_runs says (default: %(default)s)")
     pages = add(mlflow, "mlflow")
     pages.add_argument("--port", type=int, default=5000, help="of the pages (default: %(default)s)")
     add(up, "up")

@@ -19,7 +19,11 @@ from qianmian.step import StepError
 log = logging.getLogger("qianmian")
 
 #: What the source of an adapter has to hold: said before Airflow starts, not by a task minutes later.
-_EXPECTED = {"feeds": REQUIRED_FEEDS, "online_retail": ("online_retail.parquet",)}
+_EXPECTED = {
+    "completejourney": ("transactions_sample.parquet", "products.parquet"),
+    "feeds": REQUIRED_FEEDS,
+    "online_retail": ("online_retail.parquet",),
+}
 POLL_S = 1.0
 LOG_LINES = 15
 _ENDED = ("success", "failed")

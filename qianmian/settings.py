@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
 _WHERE_AND_WHEN = (
     *("home", "default_as_of", "schedule", "train_schedule", "daily_shop"),
-    *("airflow_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
+    *("airflow_port", "preview_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
+    *("postgres_target", "postgres_schema", "postgres_reader_role", "s3_target"),
 )
 
 
@@ -39,6 +40,10 @@ class Settings:
     text_encoder: str
     text_fine_tuning: str
     text_fine_tuning_seconds: int
+    postgres_target: str
+    postgres_schema: str
+    postgres_reader_role: str
+    s3_target: str
     max_quarantined_share: float
     simulated_users: int
     simulated_seed: int
@@ -48,6 +53,7 @@ class Settings:
     train_schedule: str
     daily_shop: str
     airflow_port: int
+    preview_port: int
 
     @property
     def shop_dir(self) -> Path:

@@ -35,6 +35,122 @@ def user_id(number: int) -> str:
     return f"{number:032x}"
 
 
+def _portrait_tables(users: int, item_ids: list[str], run: dict[str, Any]) -> dict[str, Rows]:
+    """What the portray step writes beside user_portraits."""
+    trait = {
+        "trait": "category_affinity",
+        "subject": "厨房",
+        "value": "0.8",
+        "strength": 0.8,
+        "confidence": 0.7,
+        "source": "measured",
+        "evidence": "8 of 10 actions",
+        "evidence_zh": "10 次行为中的 8 次",
+        "evidence_count": 8,
+        "valid_from_at": datetime(2026, 10, 1),
+    }
+    segment = {
+        "taste_segment": "t1",
+        "name": "Kitchen",
+        "name_zh": "厨房爱好者",
+        "description": "Buys kitchen things 2.0 times as often as everyone.",
+        "description_zh": "购买厨房用品的比例是所有人的 2.0 倍。",
+        "users": users,
+        "share": 1.0,
+        "top_category": "厨房",
+        "top_category_lift": 2.0,
+    }
+    item = {
+        "price": 9.5,
+        "is_active": True,
+        "popularity": 1.0,
+        "views_30d": 1,
+        "purchases_30d": 1,
+        "reviews": 0,
+        "is_cold_start": False,
+    }
+    return {
+        "user_traits": [{"user_id": user_id(n), **trait, **run} for n in range(users)],
+        "taste_segments": [{**segment, **run}],
+        "item_portraits": [
+            {"item_id": item_id, "title": f"Item {item_id}", "popularity_rank": rank, **item, **run}
+            for rank, item_id in enumerate(item_ids, start=1)
+        ],
+    }
+
+
+def _page_tables(as_of: str, users: int, shown: list[str], run: dict[str, Any]) -> dict[str, Rows]:
+    """What goes with the lists: why, what rules did, and the page."""
+    explanation = {
+        "kind": "evidence",
+        "reason_rank": 1,
+        "reason_code": "because_you_bought",
+        "evidence_type": "item",
+        "evidence_id": "i024",
+        "contribution": 0.5,
+        "scale": "score",
+    }
+    part = {
+        **explanation,
+        "kind": "part",
+        "reason_code": "item_to_item",
+        "evidence_type": "part",
+        "evidence_id": "item_to_item",
+    }
+    filtered = {
+        "surface": "home",
+        "item_id": "i024",
+        "rule": "already_bought",
+        "action": "removed",
+        "rule_version": "rules-1",
+        "detail": "bought 2 times",
+    }
+    slot = {
+        "module": "for_you",
+        "module_rank": 1,
+        "module_title": "For you",
+        "module_title_zh": "为你推荐",
+        "content_type": "item",
+        "reason_code": "because_you_bought",
+        "reason_text": "Because you bought a blue kettle",
+        "reason_text_zh": "因为您买过蓝色水壶",
+        "evidence_type": "item",
+        "evidence_id": "i024",
+        "probability": 0.1,
+        "expected_value": 0.1,
+        "is_exploration": False,
+        "propensity": 1.0,
+    }
+    ranks = range(1, len(shown) + 1)
+    return {
+        "recommendation_explanations": [
+            {
+                "recommendation_id": f"{as_of}/{n}/{rank}",
+                **row,
+                **({"contribution": 1.0 / rank} if row is part else {}),
+                **run,
+            }
+            for n in range(users)
+            for rank in ranks
+            for row in (explanation, part)
+        ],
+        "recommendation_filters": [{"user_id": user_id(n), **filtered, **run} for n in range(users)],
+        "homepage_layouts": [
+            {
+                "user_id": user_id(n),
+                "slot": rank,
+                "rank": rank,
+                "content_id": item_id,
+                "recommendation_id": f"{as_of}/{n}/{rank}",
+                **slot,
+                **run,
+            }
+            for n in range(users)
+            for rank, item_id in zip(ranks, shown, strict=True)
+        ],
+    }
+
+
 def candidate_tables(as_of: str, run_id: str, users: int = 3, items: int = 25) -> dict[str, Rows]:
     """The rows of every published table but data_quality_results, and of item_features and user_features."""
     run = {
@@ -63,6 +179,9 @@ def candidate_tables(as_of: str, run_id: str, users: int = 3, items: int = 25) -
         "active_hour": 20,
         "platform": "web",
         "language": "zh",
+        "taste_segment": "t1",
+        "portrait_text": "Buys kitchen things.",
+        "portrait_text_zh": "常买厨房用品。",
         "confidence": 0.8,
         "is_cold_start": False,
     }
@@ -104,6 +223,8 @@ def candidate_tables(as_of: str, run_id: str, users: int = 3, items: int = 25) -
             for n in range(users)
             for rank, item_id in enumerate(shown, start=1)
         ],
+        **_portrait_tables(users, item_ids, run),
+        **_page_tables(as_of, users, shown, run),
         "similar_items": [
             {
                 "item_id": item_ids[0],

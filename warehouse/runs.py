@@ -21,6 +21,7 @@ from qianmian.step import read_reports, write_atomically
 
 PUBLISHED = "published"
 REFUSED = "refused"
+ROLLED_BACK = "rolled_back"
 
 log = logging.getLogger("qianmian")
 

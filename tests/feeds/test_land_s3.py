@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,33 +14,8 @@ from feeds.landing_sources import open_source
 from qianmian.step import StepError
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline
-            assert server.poll() is None
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-
-
 @pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -53,7 +24,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(name, value)
     import boto3
 
-    bucket = boto3.Session().resource("s3", endpoint_url=endpoint).Bucket("shop")
+    bucket = boto3.Session().resource("s3", endpoint_url=s3_endpoint).Bucket("shop")
     bucket.create()
     yield bucket
     bucket.objects.all().delete()
@@ -64,7 +35,7 @@ def put(bucket: Any, key: str, content: bytes) -> None:
     bucket.put_object(Key=key, Body=content)
 
 
-def test_objects_land_once_whole_and_again_when_changed(bucket: Any, endpoint: str, tmp_path: Path) -> None:
+def test_objects_land_once_whole_and_again_when_changed(bucket: Any, s3_endpoint: str, tmp_path: Path) -> None:
     from boto3.s3.transfer import TransferConfig
 
     big = os.urandom(20 << 20)
@@ -79,7 +50,7 @@ def test_objects_land_once_whole_and_again_when_changed(bucket: Any, endpoint: s
     assert "-3" in bucket.Object("feeds/events/2026-10-31.csv").e_tag, "uploaded in three parts"
 
     landing = tmp_path / "landing"
-    source = open_source("s3://shop/feeds", endpoint)
+    source = open_source("s3://shop/feeds", s3_endpoint)
     assert land(source, landing, "run 1")["landed_by_feed"] == {"events": 1, "items": 1}
     assert (landing / "events/2026-10-31.csv").read_bytes() == big
     assert land(source, landing, "run 2")["landed"] == 0
@@ -92,9 +63,9 @@ def test_objects_land_once_whole_and_again_when_changed(bucket: Any, endpoint: s
     assert (landing / "events/2026-10-31.csv").read_bytes() == big
 
 
-def test_an_object_that_changes_underneath_is_refused(bucket: Any, endpoint: str, tmp_path: Path) -> None:
+def test_an_object_that_changes_underneath_is_refused(bucket: Any, s3_endpoint: str, tmp_path: Path) -> None:
     put(bucket, "items/2026-10-31.csv", b"one")
-    source = open_source("s3://shop", endpoint)
+    source = open_source("s3://shop", s3_endpoint)
     (listed,) = source.files()
     put(bucket, "items/2026-10-31.csv", b"two")
     with pytest.raises(StepError, match="changed while it was being landed"):
@@ -102,12 +73,12 @@ def test_an_object_that_changes_underneath_is_refused(bucket: Any, endpoint: str
 
 
 def test_what_is_not_there_says_what_to_do(
-    bucket: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Any, s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StepError, match="no file of the required feed events and items"):
-        land(open_source("s3://shop/nothing", endpoint), tmp_path / "landing", "run")
+        land(open_source("s3://shop/nothing", s3_endpoint), tmp_path / "landing", "run")
     with pytest.raises(StepError, match="NoSuchBucket") as refused:
-        land(open_source("s3://no-such-shop", endpoint), tmp_path / "landing", "run")
+        land(open_source("s3://no-such-shop", s3_endpoint), tmp_path / "landing", "run")
     assert "bucket's name" in refused.value.remedy
     with pytest.raises(StepError, match="cannot be reached"):
         land(open_source("s3://shop", "http://127.0.0.1:9"), tmp_path / "landing", "run")
@@ -116,4 +87,4 @@ def test_what_is_not_there_says_what_to_do(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(StepError, match="no credentials"):
-        land(open_source("s3://shop", endpoint), tmp_path / "landing", "run")
+        land(open_source("s3://shop", s3_endpoint), tmp_path / "landing", "run")

@@ -1,0 +1,349 @@
+"""The PostgreSQL target, against a real server: whole sets, readers that never stop, kills, catching up."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
+from qianmian.postgres import Postgres
+from qianmian.step import StepError
+from warehouse.swap import swap_in
+from warehouse.targets import postgres
+from warehouse.targets.postgres_layout import Layout
+
+RunDay = Callable[..., dict[str, Any]]
+PASSWORD = "for-tests-only"
+PUBLISHES = int(os.environ.get("QIANMIAN_PUBLISHES", "6"))
+KILLS = int(os.environ.get("QIANMIAN_KILLS", "6"))
+READERS = 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    running = Postgres(tmp_path_factory.mktemp("postgres"), PASSWORD)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def address(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a database of the test's own, with a reader's role."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    at = f"host=127.0.0.1 port={server.port} user=airflow"
+    name = f"t{time.monotonic_ns()}"
+    admin = psycopg2.connect(f"{at} dbname=postgres")
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"create database {name}")
+        cursor.execute("select 1 from pg_roles where rolname = 'bi_reader'")
+        if not cursor.fetchone():
+            cursor.execute(f"create role bi_reader login password '{PASSWORD}'")
+            cursor.execute("alter role bi_reader set default_transaction_isolation = 'repeatable read'")
+    admin.close()
+    return f"{at} dbname={name}"
+
+
+@pytest.fixture
+def publish(address: str, warehouse: Path) -> Callable[[], dict[str, Any]]:
+    return lambda: postgres.publish(address, "shop", warehouse, "bi_reader")
+
+
+def ask(address: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(address)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_tables_are_those_of_the_warehouse(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, query: Callable[[str], Any]
+) -> None:
+    run_day("2026-10-31", "r1")
+    run_day("2026-11-01", "r2", users=4)
+    done = publish()
+    assert done["latest_run"] == "r2"
+    assert done["history_days"] == 2
+    for name, table in {**PUBLISHED, "pipeline_runs": PIPELINE_RUNS, "refused_checks": REFUSED_CHECKS}.items():
+        columns, key = ", ".join(table.column_names), ", ".join(table.key)
+        rows = f"select {columns} from {{}}{name} order by {key}"
+        assert ask(address, rows.format("shop.")) == query(rows.format("")), name
+    history = "select as_of_date, run_id, count(*) from {}user_portraits_history group by 1, 2 order by 1"
+    assert ask(address, history.format("shop.")) == query(history.format(""))
+
+
+def test_columns_and_tables_are_described(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    said = ask(
+        address,
+        "select column_name, col_description(%s::regclass, ordinal_position) from information_schema.columns"
+        " where table_schema = 'shop' and table_name = 'user_portraits' order by ordinal_position",
+        "shop.user_portraits",
+    )
+    assert said == [(c.name, c.description) for c in PUBLISHED["user_portraits"].columns]
+    assert ask(address, "select obj_description('shop.user_portraits'::regclass)")[0][0].startswith(
+        "What the system"
+    )
+
+
+def test_the_same_again_loads_nothing(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    assert publish()["loaded"]["user_portraits"] == 3
+    assert publish()["loaded"] == {}
+    # A past day becomes history; the tables that stand are there already.
+    run_day("2026-10-30", "r0", users=2)
+    again = publish()
+    assert (again["loaded"], again["history_days"], again["latest_run"]) == ({}, 1, "r1")
+    assert ask(address, "select run_id from shop.pipeline_runs order by 1") == [("r0",), ("r1",)]
+
+
+def test_a_server_that_was_down_for_days_catches_up(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    for day in (1, 2, 3):
+        run_day(f"2026-11-0{day}", f"r1{day}")
+    assert publish()["history_days"] == 3
+    assert ask(address, "select distinct run_id from shop.home_recommendations") == [("r13",)]
+    assert len(ask(address, "select distinct as_of_date from shop.user_portraits_history")) == 4
+
+
+def test_a_day_run_again_replaces_its_history(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    run_day("2026-10-31", "r2", users=5)
+    assert publish()["history_days"] == 1
+    assert ask(address, "select run_id, count(*) from shop.user_portraits_history group by 1") == [("r2", 5)]
+
+
+def test_the_reader_sees_the_views_and_nothing_else(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    reader = address.replace("user=airflow", "user=bi_reader")
+    assert ask(reader, "select count(*) from shop.user_portraits") == [(3,)]
+    for hidden in ("shop_sets.current_set", f"{Layout('shop', PUBLISHED).slot(1)}.user_portraits"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            ask(reader, f"select * from {hidden}")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(reader, "update shop.pipeline_runs set decision = ''")
+
+
+class Reader(threading.Thread):
+    """Reads all tables in one transaction, again and again, and notes whatever is not one whole set."""
+
+    def __init__(self, address: str, readers: threading.Event, pause: float) -> None:
+        super().__init__()
+        self.address, self.stopped, self.pause = address, readers, pause
+        self.faults: list[str] = []
+        self.seen: set[str] = set()
+        self.looks = 0
+
+    def run(self) -> None:
+        try:
+            connection = psycopg2.connect(self.address)
+        except psycopg2.Error as error:
+            self.faults.append(repr(error))
+            return
+        while not self.stopped.is_set():
+            try:
+                with connection, connection.cursor() as cursor:
+                    self.look(cursor)
+            except psycopg2.Error as error:
+                self.faults.append(repr(error))
+            self.looks += 1
+        connection.close()
+
+    def look(self, cursor: Any) -> None:
+        runs, counts = set(), {}
+        tables = list(PUBLISHED)
+        random.shuffle(tables)
+        for name in tables:
+            cursor.execute(f"select run_id, count(*) from shop.{name} group by 1")
+            rows = cursor.fetchall()
+            runs |= {run_id for run_id, _ in rows}
+            counts[name] = sum(count for _, count in rows)
+            time.sleep(self.pause * random.random())
+        cursor.execute("select run_id from shop.pipeline_runs where is_latest")
+        runs |= {run_id for (run_id,) in cursor.fetchall()}
+        if len(runs) != 1 or counts["home_recommendations"] != 20 * counts["user_portraits"]:
+            self.faults.append(f"mixed: {runs} {counts}")
+        self.seen |= runs
+
+
+def test_twenty_readers_never_see_a_mixture(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r0")
+    publish()
+    stopped = threading.Event()
+    reader = address.replace("user=airflow", "user=bi_reader")
+    readers = [Reader(reader, stopped, pause=0.02 * (n % 4)) for n in range(READERS)]
+    for one in readers:
+        one.start()
+    for n in range(1, PUBLISHES + 1):
+        run_day("2026-10-31", f"r{n}", users=3 + n % 3)
+        publish()
+    stopped.set()
+    for one in readers:
+        one.join()
+    assert [fault for one in readers for fault in one.faults] == []
+    assert all(one.looks > 0 for one in readers)
+    assert len(set().union(*(one.seen for one in readers))) > PUBLISHES // 2
+
+
+def test_a_transaction_that_stays_open_keeps_its_set_and_stops_nobody(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    held = psycopg2.connect(address.replace("user=airflow", "user=bi_reader"))
+    with held.cursor() as cursor:
+        cursor.execute("select distinct run_id from shop.home_recommendations")
+        assert cursor.fetchall() == [("r1",)]
+        for n in range(2, 6):
+            run_day("2026-10-31", f"r{n}")
+            publish()
+            cursor.execute("select distinct run_id from shop.user_portraits")
+            assert cursor.fetchall() == [("r1",)]
+    held.close()
+    assert ask(address, "select distinct run_id from shop.user_portraits") == [("r5",)]
+
+
+def test_killed_at_any_moment_it_leaves_the_current_set_and_the_next_run_repairs(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, warehouse: Path, lake: Path
+) -> None:
+    run_day("2026-10-31", "r0")
+    publish()
+    command = [
+        *(sys.executable, "-m", "warehouse.targets.postgres", "--lake", str(lake), "--as-of", "2026-10-31"),
+        *("--warehouse", str(warehouse), "--address", address, "--schema", "shop"),
+    ]
+    started = time.monotonic()
+    run_day("2026-10-31", "full")
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - started
+    expected = "full"
+    dice = random.Random(3)
+    for n in range(KILLS):
+        run_day("2026-10-31", f"k{n}", users=3 + n % 2)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(0.3, 1.0) * whole)
+        process.kill()
+        process.wait()
+        current = {run_id for (run_id,) in ask(address, "select distinct run_id from shop.home_recommendations")}
+        assert current in ({expected}, {f"k{n}"})
+        expected = next(iter(current))
+    publish()
+    assert ask(address, "select distinct run_id from shop.home_recommendations") == [(f"k{KILLS - 1}",)]
+    assert ask(address, "select count(*) from shop.user_portraits_history") == ask(
+        address, "select count(*) from shop.user_portraits"
+    )
+
+
+def test_the_server_goes_and_comes_back(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, server: Postgres, warehouse: Path
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    run_day("2026-11-01", "r2")
+    server.stop()
+    with pytest.raises(psycopg2.OperationalError):
+        publish()
+    server.start()
+    address = address.replace(address.split("port=")[1].split()[0], str(server.port))
+    postgres.publish(address, "shop", warehouse)
+    assert ask(address, "select distinct run_id from shop.user_portraits") == [("r2",)]
+
+
+def test_a_release_with_other_columns_exchanges_the_views_and_keeps_grants(
+    run_day: RunDay, address: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_day("2026-10-31", "r1")
+    older = {
+        name: Table(t.name, t.description, t.key, tuple(c for c in t.columns if c.name != "platform"))
+        for name, t in PUBLISHED.items()
+    }
+    monkeypatch.setattr(postgres, "PUBLISHED", older)
+    postgres.publish(address, "shop", warehouse, "bi_reader")
+    monkeypatch.setattr(postgres, "PUBLISHED", PUBLISHED)
+    postgres.publish(address, "shop", warehouse)
+    reader = address.replace("user=airflow", "user=bi_reader")
+    assert ask(reader, "select distinct platform from shop.user_portraits") == [("web",)]
+    schemas = ask(address, "select nspname from pg_namespace where nspname like 'shop%%' order by 1")
+    layout = Layout("shop", PUBLISHED)
+    assert [name for (name,) in schemas] == sorted(["shop", "shop_sets", *(layout.slot(n) for n in (1, 2, 3))])
+
+
+def test_views_of_others_are_named_when_they_are_in_the_way(
+    run_day: RunDay, address: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_day("2026-10-31", "r1")
+    postgres.publish(address, "shop", warehouse)
+    connection = psycopg2.connect(address)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("create view public.mine as select user_id from shop.user_portraits")
+    connection.close()
+    more = dict(PUBLISHED)
+    hot = PUBLISHED["hot_items"]
+    more["hot_items"] = Table(
+        hot.name, hot.description, hot.key, tuple(c for c in hot.columns if c.name != "score")
+    )
+    monkeypatch.setattr(postgres, "PUBLISHED", more)
+    with pytest.raises(StepError, match="mine"):
+        postgres.publish(address, "shop", warehouse)
+    assert ask(address, "select distinct run_id from public.mine, shop.hot_items") == [("r1",)]
+
+
+@pytest.mark.parametrize(
+    ("address", "schema"),
+    [("postgresql://me:secret@host/bi", "shop"), ("host=h password=secret", "shop"), ("host=h", "Shop; drop")],
+)
+def test_secrets_in_addresses_and_bad_names_are_refused(address: str, schema: str) -> None:
+    with pytest.raises(StepError) as refused:
+        postgres.check_address(address, schema)
+    assert "secret" not in refused.value.what
+
+
+def test_two_publishers_wait_for_each_other(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_day("2026-10-31", "r1")
+    holder = psycopg2.connect(address)
+    with holder.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(hashtext('qianmian shop'))")
+        monkeypatch.setattr(postgres, "LOCK_PATIENCE_S", 0.5)
+        with pytest.raises(StepError, match="Another publisher"):
+            publish()
+    holder.close()
+    assert publish()["latest_run"] == "r1"
+
+
+def test_nothing_published_yet_gives_empty_tables(address: str, tmp_path: Path, lake: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    swap_in(warehouse, lake, [])
+    assert postgres.publish(address, "shop", warehouse)["latest_run"] is None
+    assert ask(address, "select count(*) from shop.home_recommendations") == [(0,)]

@@ -1,0 +1,117 @@
+"""What BI reads in PostgreSQL beside the sets: the views over them, the runs, the history of portraits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as bulk
+import duckdb
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extras import execute_values
+
+from qianmian.step import StepError
+from warehouse.targets.postgres_layout import HISTORY, RUN_TABLES, Layout, create_view, describe, names
+from warehouse.targets.postgres_sets import ingest, one
+from warehouse.targets.source import Source
+
+_STAGING = f"{HISTORY.name}_staging"
+
+
+def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> int:
+    """Bring the history of portraits up to the runs that stand, and return the number of days that changed."""
+    days = sql.Identifier(layout.sets, "history_days")
+    cursor.execute(sql.SQL("select as_of_date, run_id from {}").format(days))
+    there, wanted = dict(cursor.fetchall()), source.days
+    table = sql.Identifier(layout.sets, HISTORY.name)
+    gone = [day for day in there if there[day] != wanted.get(day)]
+    if gone:
+        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), (gone,))
+        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(days), (gone,))
+    new = sorted(day for day in wanted if there.get(day) != wanted[day])
+    if new:
+        place = sql.Identifier(layout.sets, _STAGING)
+        rows = source.connection.table(HISTORY.name).filter(
+            duckdb.ColumnExpression("as_of_date").isin(*[duckdb.ConstantExpression(day) for day in new])
+        )
+        _stage(address, layout, rows.project(", ".join(HISTORY.column_names)))
+        columns = names(HISTORY.column_names)
+        cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
+        cursor.execute(sql.SQL("drop table {}").format(place))
+        statement = sql.SQL("insert into {} values %s").format(days)
+        execute_values(cursor, statement.as_string(cursor), [(day, wanted[day]) for day in new])
+    return len(gone) + len([day for day in new if day not in gone])
+
+
+def _stage(address: str, layout: Layout, rows: duckdb.DuckDBPyRelation) -> None:
+    """Leave rows of history in a table of their own, from which the transaction that publishes takes them."""
+    with bulk.connect(address) as loader, loader.cursor() as cursor:
+        cursor.execute(f'drop table if exists "{layout.sets}"."{_STAGING}"')
+        cursor.execute(
+            f'create unlogged table "{layout.sets}"."{_STAGING}" (like "{layout.sets}"."{HISTORY.name}")'
+        )
+        ingest(cursor, rows, _STAGING, layout.sets)
+        loader.commit()
+
+
+def replace_runs(cursor: Any, layout: Layout, source: Source) -> None:
+    """Write the runs and the refused checks anew: they are few."""
+    for name, table in RUN_TABLES.items():
+        place = sql.Identifier(layout.sets, name)
+        rows = source.connection.table(name).project(", ".join(table.column_names)).fetchall()
+        cursor.execute(sql.SQL("delete from {}").format(place))
+        if rows:
+            statement = sql.SQL("insert into {} ({}) values %s").format(place, names(table.column_names))
+            execute_values(cursor, statement.as_string(cursor), rows)
+
+
+def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
+    """Make the views anew where they are of another contract, with the grants that they had.
+
+    Raises:
+        StepError: somebody's own view stands on one of them.
+
+    """
+    cursor.execute(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", (layout.schema,)
+    )
+    said = f"Published by Qianmian. Contract {layout.contract}."
+    if one(cursor) != said:
+        cursor.execute(
+            "select relname, grantee::regrole::text, privilege_type from pg_class "
+            "cross join aclexplode(relacl) where relkind = 'v' and relnamespace = %s::regnamespace "
+            "and grantee <> relowner and grantee <> 0",
+            (layout.schema,),
+        )
+        grants = cursor.fetchall()
+        cursor.execute(
+            "select relname from pg_class where relkind = 'v' and relnamespace = %s::regnamespace",
+            (layout.schema,),
+        )
+        ours = {table.name for table in layout.everything}
+        try:
+            for (name,) in cursor.fetchall():
+                if name in ours:
+                    cursor.execute(sql.SQL("drop view {}").format(sql.Identifier(layout.schema, name)))
+        except psycopg2.errors.DependentObjectsStillExist as error:
+            raise StepError(
+                f"Views of others stand on those of {layout.schema}, whose columns change: "
+                f"{error.diag.message_detail}",
+                "Drop them, run this step again, and make them anew.",
+            ) from None
+        for table in layout.everything:
+            cursor.execute(create_view(layout, table))
+            for statement in describe(layout, table):
+                cursor.execute(statement)
+        for name, role, privilege in grants:
+            if name in ours and privilege == "SELECT":
+                cursor.execute(
+                    sql.SQL("grant select on {} to {}").format(sql.Identifier(layout.schema, name), sql.SQL(role))
+                )
+        cursor.execute(
+            sql.SQL("comment on schema {} is {}").format(sql.Identifier(layout.schema), sql.Literal(said))
+        )
+    if reader_role:
+        role, schema = sql.Identifier(reader_role), sql.Identifier(layout.schema)
+        cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, role))
+        cursor.execute(sql.SQL("grant select on all tables in schema {} to {}").format(schema, role))

@@ -1,0 +1,66 @@
+"""What a target is brought up to: the DuckDB warehouse in place, opened once, so whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+
+from qianmian.step import StepError
+from warehouse.runs import PipelineRun, latest_run, standing_runs
+
+BATCH_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open warehouse, its runs, and the run whose tables stand (None before the first)."""
+
+    connection: duckdb.DuckDBPyConnection
+    runs: list[PipelineRun]
+
+    @property
+    def latest(self) -> PipelineRun | None:
+        """The run whose tables stand."""
+        return latest_run(self.runs)
+
+    @property
+    def days(self) -> dict[date, str]:
+        """The run behind each day of history."""
+        return {day: run.run_id for day, run in standing_runs(self.runs).items()}
+
+
+@contextmanager
+def open_source(warehouse: Path) -> Iterator[Source]:
+    """Open the warehouse in place for reading.
+
+    Raises:
+        StepError: there is none, or it cannot be read.
+
+    """
+    if not warehouse.exists():
+        raise StepError(f"{warehouse} is not there: nothing was published yet.", "Run the daily job: make run.")
+    try:
+        connection = duckdb.connect(str(warehouse), read_only=True)
+    except duckdb.Error as error:
+        raise StepError(
+            f"{warehouse} cannot be read: {str(error).splitlines()[0]}",
+            "Close the program that has it open for writing, or make it anew: python -m warehouse.rebuild.",
+        ) from None
+    with connection:
+        connection.execute("set memory_limit = '1GB'")
+        rows = connection.table("pipeline_runs").order("generated_at, run_id")
+        yield Source(connection, [_run(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()])
+
+
+def _run(row: dict[str, object]) -> PipelineRun:
+    return PipelineRun(**{name: row[name] for name in PipelineRun.__dataclass_fields__})  # type: ignore[arg-type]
+
+
+def moment_text(moment: datetime | None) -> str:
+    """Return a moment as ISO 8601, empty for none."""
+    return moment.isoformat() if moment else ""
