@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import duckdb
 
-from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
+from expectations.tables import (
+    DATA_FRESHNESS,
+    DATA_FRESHNESS_SQL,
+    PIPELINE_RUNS,
+    PUBLISHED,
+    REFUSED_CHECKS,
+    Table,
+)
 from qianmian.step import StepError
 from warehouse.history import history_file, read_parquet
 from warehouse.relations import count_rows, sql_text, typed
@@ -53,6 +60,10 @@ def build_warehouse(file: Path, lake: Path, runs: list[PipelineRun]) -> dict[str
         ]
         _load(connection, REFUSED_CHECKS, [path for path in refused if path.exists()])
         _create_history_view(connection, lake, runs)
+        connection.execute(
+            f"create view {DATA_FRESHNESS.name} as {DATA_FRESHNESS_SQL.format(runs=PIPELINE_RUNS.name)}"
+        )
+        _describe(connection, "view", DATA_FRESHNESS.name, DATA_FRESHNESS)
         connection.execute("checkpoint")
         return _count_all(connection)
 
@@ -97,7 +108,7 @@ def _create(
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, kind: str, name: str, table: Table, more: str = "") -> None:
-    comment = f"{table.description}{more} Key: {', '.join(table.key)}{', as_of_date' if kind == 'view' else ''}."
+    comment = f"{table.description}{more} Key: {', '.join(table.key)}."
     connection.execute(f"comment on {kind} {name} is {sql_text(comment)}")
     for column in table.columns:
         connection.execute(f"comment on column {name}.{column.name} is {sql_text(column.description)}")
@@ -110,6 +121,7 @@ def _create_history_view(connection: duckdb.DuckDBPyConnection, lake: Path, runs
     place.
     """
     portraits = PUBLISHED["user_portraits"]
+    described = replace(portraits, key=(*portraits.key, "as_of_date"))
     files = []
     for day, run in standing_runs(runs).items():
         file = history_file(lake, portraits.name, day, run.run_id)
@@ -120,7 +132,7 @@ def _create_history_view(connection: duckdb.DuckDBPyConnection, lake: Path, runs
     rows = read_parquet(connection, *files) if files else connection.table(portraits.name).filter("false")
     typed(rows, portraits).create_view(_HISTORY_VIEW)
     more = " Kept for every day published; read from the lake's files."
-    _describe(connection, "view", _HISTORY_VIEW, portraits, more)
+    _describe(connection, "view", _HISTORY_VIEW, described, more)
 
 
 def count_all(file: Path) -> dict[str, int]:

@@ -28,12 +28,20 @@ from expectations.tables.places import (
     recommenders_dir,
     run_dir,
 )
-from expectations.tables.published import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS
+from expectations.tables.published import (
+    DATA_FRESHNESS,
+    DATA_FRESHNESS_SQL,
+    PIPELINE_RUNS,
+    PUBLISHED,
+    REFUSED_CHECKS,
+)
 from expectations.tables.shape import Column, Table
 
 __all__ = [
     "ACTION_FEEDS",
     "CLEAN",
+    "DATA_FRESHNESS",
+    "DATA_FRESHNESS_SQL",
     "EVALUATION_DAYS",
     "EVENT_TYPES",
     "FEATURES",

@@ -25,6 +25,24 @@ FEATURES: dict[str, Table] = {
             ),
         ),
         Table(
+            "user_searches",
+            "One search of a consenting, human, known user in the last 365 days, and the item chosen after it in "
+            "the same session. Only shops that log searches have rows.",
+            ("event_id",),
+            columns(
+                "event_id! string | Search.",
+                "user_id! string | Pseudonym.",
+                "query! string | What was searched for, with single blanks.",
+                "event_at! timestamp | When (UTC).",
+                "event_date! date | UTC day.",
+                "session_id string | Session.",
+                "chosen_item_id string | Of the items acted on after it, before the next search, the one of which "
+                "most became in the session, the nearest of equals; null where none was.",
+                "choice string | What became of it: purchase, cart, favorite, click or view.",
+                "chosen_at timestamp | First action on it after the search (UTC).",
+            ),
+        ),
+        Table(
             "later_purchases",
             "What the same users bought in the 7 days after the as-of date, where those days exist: only "
             "model_metrics may read it, no model and no published list does.",
@@ -119,14 +137,51 @@ FEATURES: dict[str, Table] = {
         ),
         Table(
             "price_drops",
-            "One active item that costs less than it did in the last 14 days, by the versions of the items feed.",
+            "One active item whose price fell in the last 14 days below all that it cost in the 30 days before, "
+            "by the versions of the items feed.",
             ("item_id",),
             columns(
                 "item_id! string | Item.",
                 "price! double | Price now, in the shop's currency.",
-                "price_before! double | Highest price in the 14 days before it became what it is now.",
+                "price_before! double | Lowest price in the 30 days before it became what it is now.",
                 "dropped_on! date | Day of the version that brought the price of now.",
                 "price_drop! double | Share of the price before that was taken off, above 0.05.",
+            ),
+        ),
+        Table(
+            "user_days",
+            "How often a user acted in one hour of one day on one platform: when and where somebody shops.",
+            ("user_id", "event_date", "event_hour", "platform"),
+            columns(
+                "user_id! string | Pseudonym.",
+                "event_date! date | UTC day, one of the last 365.",
+                "event_hour! integer | Hour of the day (UTC), 0 to 23.",
+                "platform! string | Platform; unknown where the shop keeps none.",
+                "actions! integer | Actions of any kind but impressions.",
+            ),
+        ),
+        Table(
+            "usual_prices",
+            "What an item usually cost on a day on which somebody bought it, by the versions of the items feed.",
+            ("item_id", "event_date"),
+            columns(
+                "item_id! string | Item.",
+                "event_date! date | Day of a purchase, one of the last 365.",
+                "usual_price! double | Median over the days of the 90 days up to it, in the shop's currency.",
+                "days_known! integer | Days of these 90 of which the price is known.",
+            ),
+        ),
+        Table(
+            "item_reviews",
+            "One review of a known item, with its writer where he or she may be personalised.",
+            ("review_id",),
+            columns(
+                "review_id! string | Review.",
+                "item_id! string | Item.",
+                "user_id string | Pseudonym; null where the writer may not be personalised.",
+                "created_at! timestamp | When (UTC).",
+                "rating double | Stars, 1 to 5.",
+                "text string | The words.",
             ),
         ),
         Table(
@@ -138,6 +193,21 @@ FEATURES: dict[str, Table] = {
                 "rank! integer | From 1; at most 100.",
                 "item_id! string | Active item.",
                 "score! double | Time-weighted purchases of the region's users.",
+            ),
+        ),
+        Table(
+            "active_campaigns",
+            "One active item covered by a campaign that runs on the day after the as-of date, when pages made from "
+            "it are shown; as known on the as-of date.",
+            ("campaign_id", "item_id"),
+            columns(
+                "campaign_id! string | Campaign.",
+                "item_id! string | Active item that it covers, by itself or by its category.",
+                "name! string | Name of the campaign, as the shop wrote it.",
+                "campaign_type string | Kind: discount, coupon, new_arrivals, ...",
+                "channel string | push, sms, email, home_page, ...",
+                "starts_on! date | First day.",
+                "ends_on! date | Last day.",
             ),
         ),
         Table(

@@ -100,8 +100,9 @@ OUTPUTS: dict[str, Table] = {
                 "reason_code! string | Why it stands in this module.",
                 "reason_text! string | The reason in English.",
                 "reason_text_zh! string | The reason in Chinese.",
-                "evidence_type string | item, segment, category, region, price or campaign.",
-                "evidence_id string | What the reason rests on.",
+                "evidence_type string | item, segment, category, region, rhythm or price.",
+                "evidence_id string | What the reason rests on: an id or a name; days between purchases (rhythm); "
+                "price before and now, as 39.00/29.00 (price).",
                 "probability double | Chance that the user buys the item within 7 days, where it is known.",
                 "expected_value! double | Value of the slot: its chance, times how likely the place is looked at.",
                 "is_exploration! boolean | Shown to learn rather than by score.",

@@ -20,7 +20,8 @@ PORTRAITS = (
             "strength double | The trait as a number, where it is one; its meaning stands in the table's page.",
             "confidence! double | How sure, 0 to 1; grows with evidence and fades without.",
             "source! string | measured (counted) or model (estimated).",
-            "evidence! string | What it rests on, in words and numbers.",
+            "evidence! string | What it rests on, in words and numbers, in English.",
+            "evidence_zh! string | The same in Chinese.",
             "evidence_count! integer | Actions, orders or reviews that it rests on.",
             "valid_from_at! timestamp | First evidence (UTC).",
             "valid_to_at timestamp | When it will have faded out if nothing feeds it; null where it does "
@@ -86,9 +87,8 @@ PORTRAITS = (
             "is_active! boolean | May be shown: is_active of the feed, and stock not 0.",
             "popularity! double | Purchases and actions of the last 90 days, halved every 14 days.",
             "popularity_rank! integer | 1 is the most popular.",
-            "trend double | Purchases a day of the last 7 days over those of the 28 days before, "
-            "smoothed; 1 is "
-            "steady.",
+            "trend double | Purchases a day of the last 7 days over those of the 23 days before, smoothed; 1 is "
+            "steady; null in an item's first two weeks.",
             "views_30d! integer | Views and clicks in the last 30 days.",
             "purchases_30d! integer | Purchase lines in the last 30 days.",
             "conversion double | Purchase lines of 30 days per view, smoothed towards the shop's own.",

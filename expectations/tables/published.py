@@ -83,12 +83,12 @@ PUBLISHED: dict[str, Table] = {
 #: Kept by the publisher itself, not built by dbt: it tells of refused runs too.
 PIPELINE_RUNS = Table(
     "pipeline_runs",
-    "One run of the daily job, published or refused.",
+    "One run of the daily job: published, refused, or taken back.",
     ("run_id",),
     columns(
         "run_id! string | Airflow's run id.",
         "as_of_date! date | Day it worked for.",
-        "status! string | published or refused.",
+        "status! string | published, refused, or rolled_back (published, then taken back).",
         "decision! string | What was decided and why, in words.",
         "generated_at! timestamp | When the run started (UTC).",
         "published_at timestamp | When the set was put in place (UTC); null where refused.",
@@ -112,3 +112,38 @@ REFUSED_CHECKS = Table(
     ("run_id", "stage", "table_name", "check_name"),
     OUTPUTS["data_quality_results"].columns + _RUN,
 )
+
+#: A view over pipeline_runs, in every warehouse: one row that answers, when asked, whether the data are there.
+DATA_FRESHNESS = Table(
+    "data_freshness",
+    "Is today's data there, how old is it, from which run, and how did the last run end?",
+    ("last_run_id",),
+    columns(
+        "as_of_date date | Day that the tables in place stand for; null before the first published run.",
+        "run_id string | Run that made them.",
+        "published_at timestamp | When they were put in place (UTC).",
+        "days_old integer | Days from that day to today (UTC), counted when the view is read: 1 is yesterday's.",
+        "is_fresh! boolean | Whether the tables are of yesterday or later.",
+        "last_run_id! string | The run that started last.",
+        "last_run_as_of_date! date | Day it worked for.",
+        "last_run_status! string | published, refused, or rolled_back.",
+        "last_run_decision! string | What was decided and why, in words.",
+        "last_run_started_at! timestamp | When it started (UTC).",
+    ),
+)
+#: In SQL that DuckDB and PostgreSQL read alike; {runs} is the table of runs.
+DATA_FRESHNESS_SQL = """
+select
+    latest.as_of_date,
+    latest.run_id,
+    latest.published_at,
+    cast(cast(now() at time zone 'UTC' as date) - latest.as_of_date as bigint) as days_old,
+    coalesce(cast(now() at time zone 'UTC' as date) - latest.as_of_date <= 1, false) as is_fresh,
+    last_run.run_id as last_run_id,
+    last_run.as_of_date as last_run_as_of_date,
+    last_run.status as last_run_status,
+    last_run.decision as last_run_decision,
+    last_run.generated_at as last_run_started_at
+from (select * from {runs} order by generated_at desc, run_id desc limit 1) as last_run
+left join (select * from {runs} where is_latest) as latest on true
+"""

@@ -82,6 +82,8 @@ def test_the_tables_are_those_of_the_warehouse(
         columns, key = ", ".join(table.column_names), ", ".join(table.key)
         rows = f"select {columns} from {{}}{name} order by {key}"
         assert ask(address, rows.format("shop.")) == query(rows.format("")), name
+    freshness = "select run_id, days_old, is_fresh, last_run_status from {}data_freshness"
+    assert ask(address, freshness.format("shop.")) == query(freshness.format(""))
     history = "select as_of_date, run_id, count(*) from {}user_portraits_history group by 1, 2 order by 1"
     assert ask(address, history.format("shop.")) == query(history.format(""))
 

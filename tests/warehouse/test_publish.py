@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, history_dir
+from expectations.tables import DATA_FRESHNESS, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, history_dir
 from qianmian.step import StepError
 from tests.candidate_tables import (
     GENERATED_AT,
@@ -23,7 +23,13 @@ from warehouse.runs import recorded_runs
 
 ROWS = {
     "user_portraits": 3,
+    "user_traits": 3,
+    "taste_segments": 1,
+    "item_portraits": 25,
     "home_recommendations": 60,
+    "recommendation_explanations": 120,
+    "recommendation_filters": 3,
+    "homepage_layouts": 60,
     "similar_items": 5,
     "hot_items": 10,
     "model_metrics": 6,
@@ -40,7 +46,7 @@ def test_first_run_stands_with_types_descriptions_and_history(run_day: RunDay, q
     assert query("select distinct as_of_date::text, run_id from user_portraits_history") == [("2026-10-31", "r1")]
     described = query(
         "select table_name, column_name, data_type, is_nullable, comment from duckdb_columns()"
-        " where not internal and table_name <> 'user_portraits_history' order by table_name, column_index"
+        " where not internal and table_name not in ('user_portraits_history', 'data_freshness') order by table_name, column_index"
     )
     types = {
         "string": "VARCHAR",
@@ -67,7 +73,7 @@ def test_pipeline_run_tells_what_was_published(run_day: RunDay, query: Query, la
         " generated_at from pipeline_runs"
     )[0]
     assert (status, latest, rows, config) == ("published", True, sum(ROWS.values()), "c" * 64)
-    assert decision == "Published: 85 rows in 6 tables, every check passed."
+    assert decision == "Published: 297 rows in 12 tables, every check passed."
     assert "home_recommendations=test-1" in versions
     assert "data_quality_results=suites-1" in versions
     assert generated == GENERATED_AT < published
@@ -186,3 +192,15 @@ def test_a_missing_table_is_named(lake: Path, warehouse: Path) -> None:
     write_check_results(lake, "2026-10-31", "r1", [check_result()])
     with pytest.raises(StepError, match="similar_items was not built"):
         publish(lake, "2026-10-31", "r1", warehouse, GENERATED_AT, "c")
+
+
+def test_data_freshness_answers_in_one_row(run_day: RunDay, query: Query) -> None:
+    run_day("2026-10-31", "r1")
+    asked = (
+        "select as_of_date::text, run_id, days_old = current_date - date '2026-10-31', is_fresh, last_run_id,"
+        " last_run_status from data_freshness"
+    )
+    is_fresh = query("select current_date - date '2026-10-31' <= 1")[0][0]
+    assert query(asked) == [("2026-10-31", "r1", True, is_fresh, "r1", "published")]
+    described = query("select column_name, comment from duckdb_columns() where table_name = 'data_freshness'")
+    assert described == [(c.name, c.description) for c in DATA_FRESHNESS.columns]

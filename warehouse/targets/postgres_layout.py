@@ -21,7 +21,14 @@ from dataclasses import dataclass
 
 from psycopg2 import sql
 
-from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
+from expectations.tables import (
+    DATA_FRESHNESS,
+    DATA_FRESHNESS_SQL,
+    PIPELINE_RUNS,
+    PUBLISHED,
+    REFUSED_CHECKS,
+    Table,
+)
 
 SLOTS = (1, 2, 3)
 HISTORY = Table(
@@ -68,7 +75,7 @@ class Layout:
     @property
     def everything(self) -> list[Table]:
         """All tables that BI sees."""
-        return [*self.tables.values(), *RUN_TABLES.values(), HISTORY]
+        return [*self.tables.values(), *RUN_TABLES.values(), HISTORY, DATA_FRESHNESS]
 
     def slot(self, number: int) -> str:
         """Schema of one of the three sets."""
@@ -103,6 +110,9 @@ def create_view(layout: Layout, table: Table) -> sql.Composable:
     """Return the statement that makes the view of one table."""
     name = sql.Identifier(layout.schema, table.name)
     columns = names(table.column_names)
+    if table is DATA_FRESHNESS:
+        runs = sql.Identifier(layout.sets, PIPELINE_RUNS.name)
+        return sql.SQL("create view {} as " + DATA_FRESHNESS_SQL).format(name, runs=runs)
     if table.name not in layout.tables:
         return sql.SQL("create view {} as select {} from {}").format(
             name, columns, sql.Identifier(layout.sets, table.name)
