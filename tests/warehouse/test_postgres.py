@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -35,6 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     running.start()
     yield running
     running.stop()
+    if running.moved_to:
+        shutil.rmtree(running.moved_to)
 
 
 @pytest.fixture
