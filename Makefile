@@ -13,7 +13,7 @@ WHY          ?=
 export SHOP DATA AS_OF WHY
 
 .DEFAULT_GOAL := help
-.PHONY: help run train rollback mlflow up stop status logs docs test check format install install-dev chromium clean
+.PHONY: help run train rollback mlflow preview up stop status logs docs test check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ rollback: $(VENV)/.installed ## Put the set of tables before the latest back (SH
 
 mlflow: $(VENV)/.installed ## Show all trainings in MLflow's pages, until Ctrl-C
 	@$(BIN)/python -m qianmian mlflow
+
+preview: $(VENV)/.installed ## Show portraits, pages and reasons in the browser, read-only, until Ctrl-C (SHOP)
+	@$(BIN)/python -m preview --shop "$$SHOP"
 
 up: $(VENV)/.installed ## Leave Airflow running on its daily schedule
 	@$(BIN)/python -m qianmian up

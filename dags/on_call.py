@@ -43,8 +43,8 @@ only says what the next training starts from.
 
 TASKS = {
     "prepare": """
-Makes feed files from the shop's source: `simulated` generates them, `online_retail` converts a public data
-set, `feeds` has nothing to do.
+Makes feed files from the shop's source: `simulated` generates them, `online_retail` and
+`completejourney` convert public data sets, `feeds` has nothing to do.
 
 **Failure:** the source is missing or is not what the adapter expects. **Do:** correct *Source* (or `source`
 in qianmian.toml) and trigger again.
@@ -57,7 +57,7 @@ interrupted; copies nothing twice.
 the log says; a network failure is tried again by itself.
 """,
     "clean_entities": """
-Spark: items, users, campaigns and erasure requests, typed, checked, user ids as pseudonyms. Bad rows go to
+Spark: items, users, campaigns, merchandising rules and erasure requests, typed, checked, user ids as pseudonyms. Bad rows go to
 `clean/quarantine` with their reason.
 
 **Failure:** a file that cannot be read, or too many bad rows in one file (`max_quarantined_share`). **Do:**
@@ -89,11 +89,24 @@ Text vectors of items that are new or whose text changed.
 **Failure:** the model (`text_encoder`) cannot be loaded: its name, or no hub within reach; or memory. **Do:**
 correct the setting.
 """,
+    "portray": """
+What is believed of users, segments and items: traits with their evidence, taste segments, portraits in words.
+
+**Failure:** the features are not there, memory, or the model in `portrait_writer` cannot be loaded. **Do:** as
+the log says. **May be ignored:** reviews judged by stars because a shop has too few of them; a language model's
+texts refused (the template's stand): the report has both.
+""",
     "recommend": """
 Twenty home recommendations for each user, each with score, reason and evidence, made by the champion of the
 weekly training; by the blend where none is promoted, or where the text model that it was trained on is gone.
 
 **Failure:** memory, or the champion's files are not whole. **Do:** as the log says.
+""",
+    "lay_out_pages": """
+The home page of each user from the day's lists: modules, their order, titles and reasons in two languages.
+
+**Failure:** the lists or the features are not there (run the steps before it), or memory. **Do:** as the log
+says. A module that few users have is no failure: the report says how many have each.
 """,
     "evaluate": """
 Measures the recommender on later purchases where there are any, else on held-out days, against popularity;
@@ -159,5 +172,21 @@ daily run on. Not being promoted is no failure.
 """,
     "published": """
 Runs nothing: green means that the day's set is in place, orange that it is not.
+""",
+    "publish_postgres": """
+Brings the PostgreSQL schema up to the DuckDB warehouse: the tables of the latest run, all runs, all history.
+They are loaded beside the current set, which readers see whole until the new one takes its place in one
+transaction. Skipped where `postgres_target` is empty.
+
+**Failure:** the server is not reachable, its disk is full, or rights are missing. Readers there go on with the
+set they have; the DuckDB warehouse is not affected. **Do:** as the log says; nothing is lost if it waits until
+the next run, which brings all that was missed.
+""",
+    "publish_s3": """
+Uploads the tables of runs that are not in S3 yet, each with its manifest last, then moves `latest.json`.
+Skipped where `s3_target` is empty.
+
+**Failure:** the store is not reachable, or credentials may not list, read, write and delete there. **Do:** as
+the log says; the next run uploads what is missing.
 """,
 }

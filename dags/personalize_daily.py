@@ -96,7 +96,9 @@ with DAG(
     check_clean = step("check_clean", "expectations.run", stage="clean")
     build_features = dbt_build("build_features", "tag:features")
     embed_items = step("embed_items", "ml.text_encoder.embed_items", model="{{ run.settings.text_encoder }}")
+    portray = step("portray", "ml.portraits.portray", portrait_writer="{{ run.settings.portrait_writer }}")
     recommend = step("recommend", "ml.recommender.recommend_home")
+    lay_out_pages = step("lay_out_pages", "ml.homepage.lay_out_pages")
     evaluate = step("evaluate", "ml.recommender.evaluate_home")
     build_tables = dbt_build("build_tables", "tag:published")
     check_tables = step("check_tables", "expectations.run", stage="tables")
@@ -135,7 +137,7 @@ with DAG(
     )
 
     chain(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items)
-    chain(embed_items, recommend, evaluate, build_tables, check_tables, publish)
+    chain(embed_items, portray, recommend, lay_out_pages, evaluate, build_tables, check_tables, publish)
     publish >> [published, record_refusal]
     for target in (publish_postgres, publish_s3):
         [publish, record_refusal] >> target

@@ -19,7 +19,7 @@ from qianmian.step import StepError
 
 RESULTS = "data_quality_results"
 #: The features that checks look at.
-_FEATURES = ("item_features", "user_features")
+_FEATURES = ("item_features", "user_features", "user_actions", "active_rules")
 _NOT_BUILT = "Run the features and tables steps (dbt build) for this day first."
 
 

@@ -1,7 +1,7 @@
 """Bring a shop's feeds into the lake, byte for byte.
 
 The source is a folder or an S3 prefix with one folder a feed (events, items, users, campaigns,
-campaign_contacts, reviews, erasure_requests). A file is written aside, checked, and renamed into place, and
+merchandising_rules, campaign_contacts, reviews, erasure_requests). A file is written aside, checked, and renamed into place, and
 then recorded in landing/manifest.jsonl: an interrupted landing goes on where it stopped, and a second one
 copies nothing. A file that changed at the source is landed again; one that vanished there stays.
 """
@@ -34,6 +34,7 @@ COPIES_AT_ONCE = 4
 SWITCHED_OFF = {
     "users": "consent is not asked for, nobody is 'unknown', and portraits lack registration and language",
     "campaigns": "nothing is recommended for campaigns",
+    "merchandising_rules": "no rule of the shop blocks, pins or boosts anything",
     "campaign_contacts": "campaigns' effects are not measured",
     "reviews": "reviews' words are not used",
     "erasure_requests": "nobody is forgotten",

@@ -1,9 +1,10 @@
 """Turn a source into feed files, `<feeds>/<feed>/<day>.<ext>`: the step before landing.
 
 An adapter per kind of source:
-  feeds          the source is feeds already: nothing to do
-  online_retail  the public data set UCI Online Retail (one Parquet file)
-  simulated      a made-up shop of any size, with its truth beside it (see feeds/simulated/__init__.py)
+  completejourney  the public data set Complete Journey (a folder of Parquet files)
+  feeds            the source is feeds already: nothing to do
+  online_retail    the public data set UCI Online Retail (one Parquet file)
+  simulated        a made-up shop of any size, with its truth beside it (see feeds/simulated/__init__.py)
 
 Runs daily; it writes only the files that are not there yet.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from feeds.adapters import online_retail
+from feeds.adapters import completejourney, online_retail
 from feeds.simulated import shop
 from qianmian.step import StepError, run_step, step_parser
 
@@ -47,6 +48,12 @@ def _feeds(args: argparse.Namespace) -> dict[str, Any]:
     return {"note": "the source is feeds already"}
 
 
+def _completejourney(args: argparse.Namespace) -> dict[str, Any]:
+    if not args.source:
+        raise StepError("no --source given", "name the folder that holds the data set's Parquet files")
+    return completejourney.convert(Path(args.source), _required(args, "feeds"))
+
+
 def _online_retail(args: argparse.Namespace) -> dict[str, Any]:
     if not args.source:
         raise StepError("no --source given", "name the folder that holds online_retail.parquet")
@@ -71,6 +78,7 @@ def _required(args: argparse.Namespace, name: str) -> Path:
 
 
 ADAPTERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "completejourney": _completejourney,
     "feeds": _feeds,
     "online_retail": _online_retail,
     "simulated": _simulated,

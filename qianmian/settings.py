@@ -38,6 +38,7 @@ class Settings:
     default_as_of: str
     currency: str
     text_encoder: str
+    portrait_writer: str
     text_fine_tuning: str
     text_fine_tuning_seconds: int
     postgres_target: str

@@ -1,4 +1,5 @@
-"""Clean what tells how things stand: items, users, campaigns, erasure requests.
+"""Clean what tells how things stand: items, users, campaigns, merchandising rules,
+erasure requests.
 
 Of each key every version is kept, with the day it arrived on. Rows that break the contract go to quarantine
 with their reason. Only files that are new or changed since the last cleaning are read, and what arrived after

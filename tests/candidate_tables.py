@@ -116,7 +116,6 @@ def _page_tables(as_of: str, users: int, shown: list[str], run: dict[str, Any]) 
         "reason_text_zh": "因为您买过蓝色水壶",
         "evidence_type": "item",
         "evidence_id": "i024",
-        "probability": 0.1,
         "expected_value": 0.1,
         "is_exploration": False,
         "propensity": 1.0,
@@ -142,6 +141,7 @@ def _page_tables(as_of: str, users: int, shown: list[str], run: dict[str, Any]) 
                 "rank": rank,
                 "content_id": item_id,
                 "recommendation_id": f"{as_of}/{n}/{rank}",
+                "probability": 0.5 / rank,
                 **slot,
                 **run,
             }
@@ -225,6 +225,39 @@ def candidate_tables(as_of: str, run_id: str, users: int = 3, items: int = 25) -
         ],
         **_portrait_tables(users, item_ids, run),
         **_page_tables(as_of, users, shown, run),
+        "recommendation_explanations": [
+            {"recommendation_id": f"{as_of}/{n}/{rank}", "reason_rank": 1, "scale": "score", **row, **run}
+            for n in range(users)
+            for rank in range(1, len(shown) + 1)
+            for row in (
+                {
+                    "kind": "evidence",
+                    "contribution": 0.5,
+                    **{name: recommendation[name] for name in ("reason_code", "evidence_type", "evidence_id")},
+                },
+                {
+                    "kind": "part",
+                    "reason_code": "item_to_item",
+                    "evidence_type": "part",
+                    "evidence_id": "item_to_item",
+                    "contribution": 1.0 / rank,
+                },
+            )
+        ],
+        "recommendation_filters": [
+            {
+                "user_id": user_id(n),
+                "surface": "home",
+                "item_id": item_ids[-2],
+                "rule": "variety",
+                "action": "removed",
+                "rule_version": "rerank-1",
+                "rank_before": 4,
+                "detail": "likeness 0.93 to the nearest item above it",
+                **run,
+            }
+            for n in range(users)
+        ],
         "similar_items": [
             {
                 "item_id": item_ids[0],
@@ -271,6 +304,18 @@ def candidate_tables(as_of: str, run_id: str, users: int = 3, items: int = 25) -
             }
             for item_id in item_ids
         ],
+        "user_actions": [
+            {
+                "event_id": f"e{n}",
+                "user_id": user_id(n),
+                "item_id": item_ids[-1],
+                "event_type": "purchase",
+                "event_at": datetime(2026, 10, 20, 8),
+                "event_date": date(2026, 10, 20),
+            }
+            for n in range(users)
+        ],
+        "active_rules": [],
         "user_features": [
             {"user_id": user_id(n), "orders_total": 5, "amount_spent_total": 99.0, "actions_90d": 7, **portrait}
             for n in range(users)

@@ -13,7 +13,43 @@ _REASONS = (
     "buy_again",
     "popular_in_segment",
     "popular",
+    "new_in_category",
+    "little_known",
 )
+_EVIDENCE = ("item", "segment", "category")
+#: What a user did with what: a claim of a reason is looked up here.
+_DONE = """
+    done as (
+        select user_id, item_id, bool_or(event_type = 'purchase') as is_bought,
+            bool_or(event_type not in ('purchase', 'dismiss', 'return')) as is_viewed
+        from features.user_actions
+        group by user_id, item_id
+    )
+"""
+
+
+def _claim(name: str, codes: str, holds: str, unit: str) -> FigureCheck:
+    """Expect that what reasons with some codes say of the user was done with the evidence."""
+    return FigureCheck(
+        name,
+        from_sql(f"""
+            with {_DONE},
+            claims as (
+                select told.recommendation_id, coalesce({holds}, false) as is_true
+                from published.home_recommendations as told
+                left join done on told.user_id = done.user_id and told.evidence_id = done.item_id
+                where told.reason_code in ({codes})
+            )
+            select count(*) filter (where not is_true), count(*), min(recommendation_id) filter (where not is_true)
+            from claims
+        """),
+        unit,
+        _MODEL,
+        low=0,
+        high=0,
+        column="evidence_id",
+    )
+
 
 HOME_RECOMMENDATIONS = published_suite(
     "home_recommendations",
@@ -24,7 +60,7 @@ HOME_RECOMMENDATIONS = published_suite(
     between("Every propensity is a share above zero", "propensity", 0, 1, _MODEL, above=True),
     one_of("Every candidate source is known", "candidate_source", _SOURCES, _MODEL),
     one_of("Every reason is known", "reason_code", _REASONS, _MODEL),
-    one_of("Every reason rests on an item or a segment", "evidence_type", ("item", "segment"), _MODEL),
+    one_of("Every reason rests on an item, a segment or a category", "evidence_type", _EVIDENCE, _MODEL),
     matches("Every reason can be read in English", "reason_text", r"\S", "some letter", _MODEL),
     matches(
         "Every reason can be read in Chinese", "reason_text_zh", r"[\u4e00-\u9fff]", "some Chinese letter", _MODEL
@@ -104,13 +140,16 @@ HOME_RECOMMENDATIONS = published_suite(
         column="user_id",
     ),
     FigureCheck(
-        "The evidence of every reason is in the catalogue, or a segment",
+        "The evidence of every reason is in the catalogue, a category of it, or a segment",
         from_sql("""
             with judged as (
                 select
                     evidence_id,
                     case evidence_type
                         when 'item' then evidence_id in (select item_id from features.item_features)
+                        when 'category' then evidence_id in (
+                            select category from features.item_features where category is not null
+                        )
                         else evidence_id in (
                             select segment from published.hot_items
                             union all
@@ -127,6 +166,86 @@ HOME_RECOMMENDATIONS = published_suite(
         low=0,
         high=0,
         column="evidence_id",
+    ),
+    _claim(
+        "Whoever is told that they bought something did",
+        "'because_you_bought', 'buy_again'",
+        "done.is_bought",
+        "rows that nobody bought",
+    ),
+    _claim(
+        "Whoever is told that they looked at something did",
+        "'because_you_viewed'",
+        "done.is_viewed",
+        "rows that nobody looked at",
+    ),
+    _claim(
+        "Whatever is like something is like what the user acted on",
+        "'similar_text'",
+        "done.item_id is not null",
+        "rows like nothing of the user's",
+    ),
+    FigureCheck(
+        "What is called new or little known is so by the rule for new items",
+        from_sql("""
+            with told as (
+                select recommendation_id, is_promoted
+                from published.home_recommendations
+                where reason_code in ('new_in_category', 'little_known')
+            )
+            select count(*) filter (where not is_promoted), count(*),
+                min(recommendation_id) filter (where not is_promoted)
+            from told
+        """),
+        "rows that no rule moved",
+        _MODEL,
+        low=0,
+        high=0,
+        column="is_promoted",
+    ),
+    FigureCheck(
+        "What is shown for certain is no exploration, and the other way round",
+        from_sql("""
+            with told as (
+                select recommendation_id, not is_exploration and propensity < 1 as is_wrong
+                from published.home_recommendations
+            )
+            select count(*) filter (where is_wrong), count(*), min(recommendation_id) filter (where is_wrong)
+            from told
+        """),
+        "rows",
+        _MODEL,
+        low=0,
+        high=0,
+        column="propensity",
+    ),
+    FigureCheck(
+        "Nothing is shown that a rule of the shop blocks",
+        from_sql("""
+            with blocked as (
+                select distinct items.item_id
+                from features.item_features as items
+                inner join features.active_rules as rules
+                    on
+                        rules.action = 'block'
+                        and coalesce(rules.surface, 'home') = 'home'
+                        and coalesce(rules.item_id, items.item_id) = items.item_id
+                        and (rules.brand is null or rules.brand = items.brand)
+                        and (
+                            rules.category_path is null
+                            or rules.category_path = items.category_path
+                            or starts_with(items.category_path, concat(rules.category_path, ' > '))
+                        )
+            )
+            select count(*) filter (where item_id in (select item_id from blocked)), count(*),
+                min(item_id) filter (where item_id in (select item_id from blocked))
+            from published.home_recommendations
+        """),
+        "rows",
+        "See ml/rerank/rules.py and the rules of the day, features.active_rules.",
+        low=0,
+        high=0,
+        column="item_id",
     ),
     FigureCheck(
         "Every recommendation can be named by later events",

@@ -10,15 +10,20 @@ _RUNNER = "This is a defect of expectations/run.py: report it with this page."
 MODEL_METRICS = published_suite(
     "model_metrics",
     "metric",
-    one_of("Every metric is known", "metric", ("recall", "ndcg", "coverage"), _EVALUATION),
-    one_of("Every protocol is known", "protocol", ("days_after", "held_out", "promotion"), _EVALUATION),
+    one_of("Every metric is known", "metric", ("recall", "ndcg", "coverage", "neighbour_recall"), _EVALUATION),
+    one_of(
+        "Every protocol is known", "protocol", ("days_after", "held_out", "promotion", "neighbours"), _EVALUATION
+    ),
     between("Every figure is a share", "value", 0, 1, _EVALUATION),
     between("Every figure of the baseline is a share", "baseline_value", 0, 1, _EVALUATION),
     at_least_as("No interval ends below its figure", "value_high", "value", _EVALUATION),
     at_least_as("No interval starts above its figure", "value", "value_low", _EVALUATION),
     FigureCheck(
         "There are figures",
-        from_sql("select count(*), count(*) from published.model_metrics"),
+        from_sql("""
+            select count(*) filter (where protocol <> 'neighbours'), count(*)
+            from published.model_metrics
+        """),
         "figures",
         "Nobody bought anything in the days measured: the lists are published unmeasured.",
         low=1,
@@ -54,6 +59,19 @@ MODEL_METRICS = published_suite(
         "of NDCG above popularity, at the worst list length",
         "Personalising does harm here: see model_metrics by segment before trusting the lists.",
         low=0,
+        severity="warning",
+        column="value",
+    ),
+    FigureCheck(
+        "The search for like texts finds nearly all that an exact one does",
+        from_sql("""
+            select min(value), count(*)
+            from published.model_metrics
+            where metric = 'neighbour_recall'
+        """),
+        "of the nearest texts found",
+        "The index no longer suits these vectors: see WANTED_RECALL in ml/text_encoder/neighbours.py.",
+        low=0.95,
         severity="warning",
         column="value",
     ),

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from expectations.checks import FigureCheck, at_least_as, between, from_sql, one_of, pseudonyms, published_suite
+from expectations.checks import (
+    FigureCheck,
+    at_least_as,
+    between,
+    from_sql,
+    matches,
+    one_of,
+    pseudonyms,
+    published_suite,
+)
 from expectations.tables import PLATFORMS
 
 _MODEL = "See dbt_project/models/marts/features/user_features.sql."
+_PORTRAY = "See the report and the log of the portray step, and ml/portraits."
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STAGES = ("visitor", "new", "active", "loyal", "at_risk", "dormant")
 
 USER_PORTRAITS = published_suite(
@@ -18,11 +29,61 @@ USER_PORTRAITS = published_suite(
     one_of("Every price band is known", "price_band", ("low", "mid", "high"), _MODEL),
     one_of("Every platform is known", "platform", PLATFORMS, _MODEL),
     between("Every active hour is an hour of the day", "active_hour", 0, 23, _MODEL),
+    one_of("Every active weekday is a day of the week", "active_weekday", _WEEKDAYS, _PORTRAY),
+    between("Every price level is of 0 to 1", "price_level", 0, 1, _PORTRAY),
+    between("Every share of bargains is a share", "bargain_seeking", 0, 1, _PORTRAY),
+    between("Every share of new items is a share", "novelty_seeking", 0, 1, _PORTRAY),
+    between("Every sentiment of reviews is of -1 to 1", "review_sentiment", -1, 1, _PORTRAY),
+    between(
+        "All days between orders are above zero", "average_days_between_orders", 0, None, _PORTRAY, above=True
+    ),
+    matches("Every portrait can be read in English", "portrait_text", r"[A-Za-z]", "some letter", _PORTRAY),
+    matches(
+        "Every portrait can be read in Chinese",
+        "portrait_text_zh",
+        r"[\u4e00-\u9fff]",
+        "some Chinese letter",
+        _PORTRAY,
+    ),
     between("No last purchase is in the future", "days_since_last_purchase", 0, None, _MODEL),
     between("No number of orders is negative", "orders_7d", 0, None, _MODEL),
     at_least_as("A longer window has no fewer orders: 30 days, 7 days", "orders_30d", "orders_7d", _MODEL),
     at_least_as("A longer window has no fewer orders: 90 days, 30 days", "orders_90d", "orders_30d", _MODEL),
     at_least_as("A longer window has no fewer orders: 365 days, 90 days", "orders_365d", "orders_90d", _MODEL),
+    FigureCheck(
+        "Every user is in a taste segment that is told of",
+        from_sql("""
+            with segments as (select taste_segment from published.taste_segments)
+            select count(*) filter (where taste_segment not in (select taste_segment from segments)), count(*),
+                min(taste_segment) filter (where taste_segment not in (select taste_segment from segments))
+            from published.user_portraits
+        """),
+        "users",
+        "The portraits and the segments are of different runs: run portray and tables again for this day.",
+        low=0,
+        high=0,
+        column="taste_segment",
+    ),
+    FigureCheck(
+        "Everybody whose next order is expected has ordered before",
+        from_sql("""
+            with judged as (
+                select
+                    user_id,
+                    next_purchase_expected_on < as_of_date - cast(days_since_last_purchase as integer) as is_before
+                from published.user_portraits
+                where next_purchase_expected_on is not null
+            )
+            select count(*) filter (where coalesce(is_before, true)), count(*),
+                min(user_id) filter (where coalesce(is_before, true))
+            from judged
+        """),
+        "users due before their last order",
+        _PORTRAY,
+        low=0,
+        high=0,
+        column="next_purchase_expected_on",
+    ),
     FigureCheck(
         "There are portraits",
         from_sql("select count(*), count(*) from published.user_portraits"),

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from expectations.tables.clean import CLEAN
 from expectations.tables.features import FEATURES
-from expectations.tables.feeds import ACTION_FEEDS, EVENT_TYPES, FEEDS, PLATFORMS, REQUIRED_FEEDS, STATE_FEEDS
+from expectations.tables.feeds import (
+    ACTION_FEEDS,
+    EVENT_TYPES,
+    FEEDS,
+    PLATFORMS,
+    REQUIRED_FEEDS,
+    RULE_ACTIONS,
+    STATE_FEEDS,
+)
 from expectations.tables.outputs import OUTPUTS
 from expectations.tables.places import (
     EVALUATION_DAYS,
@@ -52,6 +60,7 @@ __all__ = [
     "PUBLISHED",
     "REFUSED_CHECKS",
     "REQUIRED_FEEDS",
+    "RULE_ACTIONS",
     "STATE_FEEDS",
     "Column",
     "Table",

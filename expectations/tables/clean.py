@@ -26,6 +26,7 @@ CLEAN: dict[str, Table] = {
         _clean("items"),
         _clean("users"),
         _clean("campaigns"),
+        _clean("merchandising_rules"),
         _clean("campaign_contacts", "contacted_on! date | UTC day of contacted_at."),
         _clean("reviews", "created_on! date | UTC day of created_at."),
         _clean("erasure_requests"),

@@ -211,6 +211,23 @@ FEATURES: dict[str, Table] = {
             ),
         ),
         Table(
+            "active_rules",
+            "One rule of the shop that holds on the as-of date: what its lists never show, show at a place, or push.",
+            ("rule_id",),
+            columns(
+                "rule_id! string | Rule.",
+                "action! string | block, pin or boost.",
+                "item_id string | Item that it is about.",
+                "category_path string | Category that it is about, with all below it.",
+                "brand string | Brand that it is about.",
+                "surface string | Where it holds: home; null is everywhere.",
+                "position integer | Place of a pinned item, from 1.",
+                "factor double | What a boosted item's score is multiplied by.",
+                "starts_on date | First day; null: always has held.",
+                "ends_on date | Last day; null: holds until it is taken back.",
+            ),
+        ),
+        Table(
             "segment_items",
             "The items a segment acts on most: for new users, and a candidate source; 'all' is everyone.",
             ("segment", "rank"),

@@ -17,6 +17,7 @@ EVENT_TYPES = (
     "return",
 )
 PLATFORMS = ("web", "ios", "android", "mini_program")
+RULE_ACTIONS = ("block", "pin", "boost")
 
 FEEDS: dict[str, Table] = {
     table.name: table
@@ -93,6 +94,25 @@ FEEDS: dict[str, Table] = {
             ),
         ),
         Table(
+            "merchandising_rules",
+            "One rule of the shop on what its lists show. Where item_id, category_path and brand are given together, "
+            "it is about what is all of them.",
+            ("rule_id",),
+            columns(
+                "rule_id! string | Id.",
+                "action! string | block (never shown), pin (shown at a place, to all who may see it) or boost (score "
+                "multiplied, among what the model considers).",
+                "item_id string | The item that it is about; a pin needs one.",
+                "category_path string | The category that it is about, with all below it.",
+                "brand string | The brand that it is about.",
+                "surface string | Where it holds: home; empty is everywhere.",
+                "position integer | Place of a pinned item, from 1; a pin needs one.",
+                "factor double | What a boosted score is multiplied by, above 0; a boost needs one.",
+                "starts_on date | First day; empty: from the day of the file on.",
+                "ends_on date | Last day; the way to take a rule back. Empty: until a later file ends it.",
+            ),
+        ),
+        Table(
             "campaign_contacts",
             "One user told of one campaign.",
             ("campaign_id", "user_id", "contacted_at"),
@@ -131,7 +151,7 @@ FEEDS: dict[str, Table] = {
 }
 
 #: Feeds that tell how something stands: a later file replaces the row with the same key.
-STATE_FEEDS = ("items", "users", "campaigns", "erasure_requests")
+STATE_FEEDS = ("items", "users", "campaigns", "merchandising_rules", "erasure_requests")
 #: Feeds that tell what happened: rows are added and never change.
 ACTION_FEEDS = ("events", "campaign_contacts", "reviews")
 #: Without these nothing can run; what else is missing switches off what depends on it.

@@ -17,13 +17,14 @@ _RECOMMENDATION = columns(
     "popular_in_segment, sequence_model.",
     "reason_code! string | because_you_bought, because_you_viewed, similar_text, buy_again, "
     "popular_in_segment, "
-    "popular.",
+    "popular, new_in_category, little_known.",
     "reason_text! string | The reason in English, written from these columns alone.",
     "reason_text_zh! string | The reason in Chinese, written from these columns alone.",
-    "evidence_type! string | item or segment.",
-    "evidence_id! string | The item acted on, or the segment, behind the reason.",
-    "contribution! double | How much of the score that evidence gave: its loss without the item, or what "
-    "popularity alone gives.",
+    "evidence_type! string | item, segment or category.",
+    "evidence_id! string | The item acted on, the segment, or the category behind the reason; the item itself where "
+    "it is little known.",
+    "contribution! double | How much of the score that evidence gave: its loss without the item or without the rule "
+    "for new items, or what popularity alone gives.",
     "is_exploration! boolean | Shown to learn rather than by score.",
     "is_promoted! boolean | Moved up by a rule: a new item, which no count speaks for yet.",
     "propensity! double | Chance with which the policy would show this row: 1 where nothing is random.",
@@ -47,15 +48,15 @@ OUTPUTS: dict[str, Table] = {
             ("recommendation_id", "kind", "reason_rank"),
             columns(
                 "recommendation_id! string | Recommendation of home_recommendations.",
-                "kind! string | evidence: what the score loses without one past action or without popularity; "
-                "part: "
-                "one of the additive parts of the score.",
-                "reason_rank! integer | From 1, largest contribution first.",
-                "reason_code! string | As in home_recommendations for evidence; for a part the source that it "
-                "is of, "
-                "or base.",
-                "evidence_type! string | item, segment or part.",
-                "evidence_id! string | The item acted on, the segment, or the name of the part.",
+                "kind! string | evidence: what the score loses without one item of the user's past (at most 3 rows), "
+                "or the popularity or rule behind the reason; part: one of the additive parts of the score.",
+                "reason_rank! integer | From 1. Evidence: the reason shown in home_recommendations, then by "
+                "contribution; parts: largest contribution first.",
+                "reason_code! string | As in home_recommendations for evidence; for a part what it is of: "
+                "item_to_item, text, buy_again, popular_in_segment (the blend); base, blend, sequence_model, mixture, "
+                "item_to_item, text, buy_again, popularity, activity, new_item (a learned recommender).",
+                "evidence_type! string | item, segment, category or part.",
+                "evidence_id! string | The item acted on, the segment, the category, or the name of the part.",
                 "contribution! double | In the unit of `scale`.",
                 "scale! string | score: parts add up to the score; log_score: they add up to its logarithm.",
             ),
@@ -129,21 +130,23 @@ OUTPUTS: dict[str, Table] = {
             columns(
                 "model! string | What was measured.",
                 "segment! string | all, or a slice: heavy, light, new (users), head_items, tail_items.",
-                "metric! string | recall, ndcg or coverage.",
+                "metric! string | recall, ndcg or coverage; neighbour_recall: the share of each item's texts most "
+                "alike that the search for them finds.",
                 "k! integer | Length of the list.",
                 "value! double | The figure.",
                 "value_low! double | Lower end of its 95% bootstrap interval over users.",
                 "value_high! double | Upper end.",
-                "baseline_model! string | What it is compared with: popularity.",
+                "baseline_model! string | What it is compared with: popularity; for neighbour_recall "
+                "exact_search.",
                 "baseline_value! double | The baseline's figure on the same users.",
                 "champion_value double | The figure of the champion that was challenged (protocol promotion; "
                 "else "
                 "null).",
-                "users! integer | Users measured.",
+                "users! integer | Users measured; for neighbour_recall item texts.",
                 "protocol! string | days_after: the purchases of the 7 days after the as-of date; held_out: "
                 "the "
                 "last 7 days up to it, predicted from the days before; promotion: the week by which the weekly "
-                "training last decided.",
+                "training last decided; neighbours: the item texts of the as-of date, no purchases.",
                 "measured_from! date | First day of the purchases predicted.",
                 "measured_to! date | Last day.",
             ),

@@ -22,8 +22,6 @@ titles. The price is that of the day's last sale; empty until the first.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feeds.adapters.daily_files import parquet_bytes, write_daily
 from feeds.prepared_folder import PreparedFolder, sha256_of
 from qianmian.step import StepError
 
@@ -184,7 +183,7 @@ states as (
     from days
     left join titles using (item_id, event_date)
 )
-select item_id, title, price, event_date
+select item_id, title, price, 'GBP' as currency, event_date
 from states
 qualify (title, price) is distinct from lag((title, price)) over (partition by item_id order by event_date)
 order by event_date, item_id
@@ -268,31 +267,11 @@ def _count(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
 def _write_days(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -> int:
     """Write both feeds day by day and return the number of files."""
     events = connection.sql(_EVENTS).to_arrow_table()
-    event_days = _runs(events["event_date"].to_pylist())
-    for day, start, length in event_days:
-        buffer = io.BytesIO()
-        pq.write_table(events.slice(start, length).drop_columns(["event_date"]), buffer, compression="zstd")
-        folder.write(f"events/{day}.parquet", buffer.getvalue())
-    items = connection.execute(_ITEMS).fetchall()
-    item_days = _runs([row[3] for row in items])
-    for day, start, length in item_days:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("item_id", "title", "price", "currency"))
-        writer.writerows((item, title, price, "GBP") for item, title, price, _ in items[start : start + length])
-        folder.write(f"items/{day}.csv", text.getvalue().encode())
-    return len(event_days) + len(item_days)
+    items = connection.sql(_ITEMS).to_arrow_table()
+    return write_daily(folder, "events", events, "event_date", "parquet") + write_daily(
+        folder, "items", items, "event_date", "csv"
+    )
 
 
 def _write_set_aside(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -> None:
-    rows = connection.sql(_SET_ASIDE).to_arrow_table()
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    folder.write("_set_aside/online_retail.parquet", buffer.getvalue())
-
-
-def _runs(days: list[Any]) -> list[tuple[Any, int, int]]:
-    """Return (day, start, length) of each run of equal days in a sorted list."""
-    starts = [i for i, day in enumerate(days) if i == 0 or day != days[i - 1]]
-    ends = [*starts[1:], len(days)]
-    return [(days[start], start, end - start) for start, end in zip(starts, ends, strict=True)]
+    folder.write("_set_aside/online_retail.parquet", parquet_bytes(connection.sql(_SET_ASIDE).to_arrow_table()))

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-BOUGHT, VIEWED, SIMILAR, BUY_AGAIN, IN_SEGMENT, POPULAR = (
+BOUGHT, VIEWED, SIMILAR, BUY_AGAIN, IN_SEGMENT, POPULAR, NEW_IN_CATEGORY, LITTLE_KNOWN = CODES = (
     "because_you_bought",
     "because_you_viewed",
     "similar_text",
     "buy_again",
     "popular_in_segment",
     "popular",
+    "new_in_category",
+    "little_known",
 )
 
-_ENGLISH = {
+ENGLISH = {
     BOUGHT: "Because you bought {evidence}",
     VIEWED: "Because you looked at {evidence}",
     SIMILAR: "Similar to {evidence}",
     BUY_AGAIN: "You bought this before: time for more?",
     IN_SEGMENT: "Popular with {evidence}",
     POPULAR: "Popular right now",
+    NEW_IN_CATEGORY: "New in {evidence}",
+    LITTLE_KNOWN: "Few have discovered this yet",
 }
-_CHINESE = {
+CHINESE = {
     BOUGHT: "因为你买过“{evidence}”",
     VIEWED: "因为你看过“{evidence}”",
     SIMILAR: "与“{evidence}”相似",
     BUY_AGAIN: "你以前买过，要不要再来一件？",
     IN_SEGMENT: "受{evidence}欢迎",
     POPULAR: "大家都在买",
+    NEW_IN_CATEGORY: "“{evidence}”上新",
+    LITTLE_KNOWN: "还没多少人发现它",
 }
-_SEEN_ITSELF = ("You looked at this recently", "你最近看过它")
+SEEN_ITSELF = ("You looked at this recently", "你最近看过它")
 
 #: Segments as their members may be told; how the shop ranks them is not for their eyes.
 SEGMENT_NAMES = {
@@ -53,12 +59,12 @@ def reason_texts(reason_code: str, evidence_names: tuple[str, str], is_item_itse
     """Write a reason in English and Chinese.
 
     Args:
-        reason_code: one of this module's six.
-        evidence_names: English and Chinese name of the item or segment behind it (an item's title twice).
+        reason_code: one of this module's CODES.
+        evidence_names: English and Chinese name of the item, segment or category behind it (a title twice).
         is_item_itself: whether the evidence is the recommended item.
 
     """
     if reason_code == VIEWED and is_item_itself:
-        return _SEEN_ITSELF
+        return SEEN_ITSELF
     english, chinese = evidence_names
-    return _ENGLISH[reason_code].format(evidence=english), _CHINESE[reason_code].format(evidence=chinese)
+    return ENGLISH[reason_code].format(evidence=english), CHINESE[reason_code].format(evidence=chinese)

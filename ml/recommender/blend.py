@@ -25,6 +25,7 @@ from ml.recommender.settings import BlendSettings
 ITEM_TO_ITEM, TEXT, BUY_AGAIN, POPULAR, SEQUENCE = range(5)
 SOURCES = ("item_to_item", "text", "buy_again", "popular_in_segment", "sequence_model")
 SCORE_DECIMALS = 6
+N_EVIDENCE = 3  # items of the history that are told of with each listed item
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,42 @@ def learn(
 
 
 @dataclass(frozen=True)
+class RankedEvidence:
+    """History items behind listed ones, users x list length x N_EVIDENCE; past the last `item` is -1, the rest 0.
+
+    `source` is each one's largest, `from_item` all that it gave, above 0.
+    """
+
+    item: np.ndarray
+    source: np.ndarray
+    from_item: np.ndarray
+    is_bought: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        shape: tuple[int, int],
+        cell: np.ndarray,
+        item: np.ndarray,
+        source: np.ndarray,
+        from_item: np.ndarray,
+        is_bought: np.ndarray,
+    ) -> RankedEvidence:
+        """Keep the first N_EVIDENCE entries of each cell (its number in `shape`, flat, sorted) that gave anything."""
+        kept = np.flatnonzero(from_item > 0)
+        cell = cell[kept]
+        place = np.arange(len(kept)) - np.searchsorted(cell, cell)
+        kept, cell, place = (values[place < N_EVIDENCE] for values in (kept, cell, place))
+        whole = (shape[0] * shape[1], N_EVIDENCE)
+        found = []
+        for values, empty in ((item, -1), (source, 0), (from_item, 0.0), (is_bought, False)):
+            filled = np.full(whole, empty)
+            filled[cell, place] = values[kept]
+            found.append(filled.reshape(*shape, N_EVIDENCE))
+        return cls(*found)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Where scores come from: all arrays have the shape users x list length.
 
@@ -80,6 +117,7 @@ class Evidence:
     from_item: np.ndarray
     is_bought: np.ndarray
     is_from_segment: np.ndarray
+    ranked: RankedEvidence
 
 
 class Blend:
@@ -146,18 +184,29 @@ class Blend:
         item = np.full((n_users, length), -1, dtype=np.int64)
         from_item = np.maximum(own, everyone)
         is_bought = np.zeros((n_users, length), dtype=bool)
-        if len(entry):
-            chosen = source[user, slot]
-            deciding = np.choose(np.minimum(chosen, BUY_AGAIN), (related, alike, again))
-            # The largest term of each cell; of equal ones the item that comes first by id.
-            order = np.lexsort((past, -deciding, cell))
-            best = order[np.concatenate(([True], cell[order][1:] != cell[order][:-1]))]
-            best = best[chosen[best] != POPULAR]
-            at = (user[best], slot[best])
-            item[at] = past[best]
-            from_item[at] = (related + alike + again)[best]
-            is_bought[at] = history.is_bought[entry[best]]
-        return Evidence(by_source, source, item, from_item, is_bought, own >= everyone)
+        chosen = source[user, slot]
+        deciding = np.choose(np.minimum(chosen, BUY_AGAIN), (related, alike, again))
+        total = related + alike + again
+        # The reason is the item that gave most, of those with a share in the largest source; of equal ones the
+        # item that comes first by id.
+        is_named = (chosen != POPULAR) & (deciding > 0)
+        best = np.lexsort((past, -np.where(is_named, total, -np.inf), cell))
+        best = best[np.concatenate(([True], cell[best][1:] != cell[best][:-1]))] if len(best) else best
+        best = best[is_named[best]]
+        at = (user[best], slot[best])
+        item[at] = past[best]
+        from_item[at] = total[best]
+        is_bought[at] = history.is_bought[entry[best]]
+        is_reason = np.zeros(len(entry), dtype=bool)
+        is_reason[best] = True
+        order = np.lexsort((past, -total, ~is_reason, cell))
+        own_source = np.stack([related, alike, again]).argmax(axis=0)
+        own_source[best] = chosen[best]
+        ranked = RankedEvidence.of(
+            (n_users, length), cell[order], past[order], own_source[order], total[order],
+            history.is_bought[entry[order]],
+        )  # fmt: skip
+        return Evidence(by_source, source, item, from_item, is_bought, own >= everyone, ranked)
 
 
 def _cells(matrix: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

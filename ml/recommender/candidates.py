@@ -14,6 +14,7 @@ from scipy import sparse
 from ml.recommender.blend import Blend, top_items
 from ml.recommender.dataset import PURCHASE, ActionLog
 from ml.recommender.history import History
+from ml.recommender.recommend import N_TOLD, Pool
 from ml.recommender.repeat_features import FEATURES as REPEAT_FEATURES
 from ml.recommender.repeat_features import repeat_features
 from ml.recommender.sources import Scores, Sources
@@ -83,23 +84,29 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _choose(
-    mixed: np.ndarray, parts: list[np.ndarray], new: np.ndarray, new_parts: list[np.ndarray]
+    mixed: np.ndarray, parts: list[np.ndarray], new: np.ndarray, new_parts: list[np.ndarray], pool: Pool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mixture's best items and each part's best, users x N_CANDIDATES, ordered by the mixture.
 
-    `new_parts` are users x the items `new` (positions).
+    `new_parts` are users x the items `new` (positions). What the pool's rules are about comes beside them.
     """
+    everything, width = mixed, N_CANDIDATES + pool.width - pool.length
+    if len(pool.never):
+        mixed = mixed.copy()
+        mixed[:, pool.never] = -np.inf
     chosen = np.zeros(mixed.shape, dtype=bool)
     rows = np.arange(len(mixed))[:, None]
     all_items = np.arange(mixed.shape[1])
-    wanted = [(mixed, N_MIXED, all_items), *((part, N_EACH, all_items) for part in parts)]
-    wanted += [(part, N_EACH, new) for part in new_parts if len(new)]
-    for values, count, of in wanted:
-        columns, scores = top_items(np.where(np.isfinite(mixed[:, of]), values, -np.inf), count)
+    wanted = [(mixed, N_MIXED, all_items, mixed), *((part, N_EACH, all_items, mixed) for part in parts)]
+    wanted += [(part, N_EACH, new, mixed) for part in new_parts if len(new)]
+    by_rule = ((pool.never, N_TOLD), (pool.always, len(pool.always)))
+    wanted += [(everything[:, of], count, of, everything) for of, count in by_rule if len(of)]
+    for values, count, of, allowed in wanted:
+        columns, scores = top_items(np.where(np.isfinite(allowed[:, of]), values, -np.inf), count)
         there = (columns >= 0) & np.isfinite(scores)
         chosen[np.broadcast_to(rows, columns.shape)[there], of[columns[there]]] = True
-    items, scores = top_items(np.where(chosen, mixed, -np.inf), N_CANDIDATES)
-    missing = N_CANDIDATES - items.shape[1]
+    items, scores = top_items(np.where(chosen, everything, -np.inf), width)
+    missing = width - items.shape[1]
     if missing > 0:
         items = np.pad(items, ((0, 0), (0, missing)), constant_values=-1)
         scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
@@ -231,7 +238,13 @@ def _shares_of_best(parts: tuple[np.ndarray, ...], items: np.ndarray) -> list[np
     return [np.take_along_axis(part, items, axis=1) / top for part, top in zip(parts, best, strict=True)]
 
 
-def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray | None = None) -> Candidates:
+def describe(
+    sources: Sources,
+    scores: Scores,
+    weight: float,
+    items: np.ndarray | None = None,
+    pool: Pool | None = None,
+) -> Candidates:
     """Choose and describe the candidates of a shard of users.
 
     Args:
@@ -239,6 +252,7 @@ def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray 
         scores: of the shard.
         weight: the sequence model's share in the mixture.
         items: users x candidates (-1 past the last) to describe instead of the best.
+        pool: items that rules are about.
 
     """
     mixed = scores.mixed(weight)
@@ -249,7 +263,9 @@ def describe(sources: Sources, scores: Scores, weight: float, items: np.ndarray 
         extra = [*(np.where(part > 0, part, -np.inf) for part in parts)]
         if sources.model is not None:
             extra.append(scores.log_probability)
-        items, values = _choose(mixed, extra, sources.new, _new_parts(sources, scores, look_alike))
+        items, values = _choose(
+            mixed, extra, sources.new, _new_parts(sources, scores, look_alike), pool or Pool()
+        )
     else:
         values = np.where(items >= 0, np.take_along_axis(mixed, np.maximum(items, 0), axis=1), -np.inf)
     there = np.maximum(items, 0)

@@ -3,6 +3,9 @@
 Where the 7 days after the as-of date are known, the lists just made are held against them (protocol
 days_after). Otherwise the model is made again as of 7 days earlier, settings and all, and held against the
 last 7 days (protocol held_out). Popularity, under the same rules on what may be shown, is the baseline.
+
+Beside them: by how much the weekly training last decided (protocol promotion), and what the search for items of
+like text finds of what an exact one does (protocol neighbours).
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ from ml.recommender.recommend import all_lists, shards_of
 from ml.recommender.serving import BLEND, LEARNED, Chosen, choose, items_of, learned_before
 from ml.recommender.settings import LIST_LENGTH, BlendSettings
 from ml.recommender.tune import Targets, purchases_between, targets_of
-from ml.text_encoder import store
+from ml.text_encoder import neighbours, store
 from qianmian.step import StepError, run_step, step_parser
 
 log = logging.getLogger(__name__)
 
 BASELINE = "popularity"
+EXACT_SEARCH = "exact_search"
 KEY = OUTPUTS["model_metrics"].key
 CUTOFFS = (10, 20)
 NEW_BELOW_ACTIONS = 3
@@ -213,9 +217,40 @@ def promotion_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     return [{**row, "protocol": "promotion", **days} for row in metric_rows(decision, BASELINE)]
 
 
+def neighbour_row(args: argparse.Namespace, shop: Shop, version: str) -> dict[str, Any]:
+    """Return the recall of the search for items of like text, as a row of model_metrics.
+
+    Where texts and candidates are few enough to be compared one by one it is 1, and no vector is read; else the
+    index is made again and asked for a sample of the texts.
+    """
+    active, k = shop.catalogue.is_active, BlendSettings().text_neighbours
+    value, interval, texts = 1.0, (1.0, 1.0), len(active)
+    if not neighbours.is_exact(len(active), int(active.sum())):
+        vectors = store.read(args.lake, version, shop.catalogue.text_hashes)
+        shares = neighbours.index_recall(vectors, active, k)
+        value, interval, texts = float(shares.mean()), ranking.bootstrap_mean(shares), len(shares)
+    return {
+        "model": version,
+        "segment": "all",
+        "metric": "neighbour_recall",
+        "k": k,
+        "value": round(value, 6),
+        "value_low": round(interval[0], 6),
+        "value_high": round(interval[1], 6),
+        "baseline_model": EXACT_SEARCH,
+        "baseline_value": 1.0,
+        "champion_value": None,
+        "users": texts,
+        "protocol": "neighbours",
+        "measured_from": shop.as_of,
+        "measured_to": shop.as_of,
+    }
+
+
 def evaluate_home(args: argparse.Namespace) -> dict[str, Any]:
     """Write model_metrics and report the figures for all users."""
-    chosen = choose(args.lake, args.as_of, store.chosen_version(args.lake, args.as_of))
+    text_version = store.chosen_version(args.lake, args.as_of)
+    chosen = choose(args.lake, args.as_of, text_version)
     with connect(args.lake) as connection:
         shop = load_shop(connection, args.as_of)
         later = later_purchases(connection, shop)
@@ -223,14 +258,10 @@ def evaluate_home(args: argparse.Namespace) -> dict[str, Any]:
     rows = measure(compared) if len(compared.targets.users) else []
     if not rows:
         log.warning("nothing to measure: nobody bought anything in the days that %s looks at", compared.protocol)
-    everything = sorted([*rows, *promotion_rows(args)], key=lambda row: tuple(row[name] for name in KEY))
-    columns = {name: [row[name] for row in everything] for name in (everything[0] if everything else ())}
-    write_output(
-        args.lake,
-        args.as_of,
-        "model_metrics",
-        [{**columns, "model_version": chosen.version}] if everything else [],
-    )
+    searched = neighbour_row(args, shop, text_version)
+    everything = sorted([*rows, *promotion_rows(args), searched], key=lambda row: tuple(row[name] for name in KEY))
+    columns = {name: [row[name] for row in everything] for name in searched}
+    write_output(args.lake, args.as_of, "model_metrics", [{**columns, "model_version": chosen.version}])
     for row in rows:
         if row["segment"] == "all":
             log.info("%s@%d %.4f (%.4f to %.4f), popularity %.4f", row["metric"], row["k"], row["value"],
@@ -242,6 +273,7 @@ def evaluate_home(args: argparse.Namespace) -> dict[str, Any]:
         "all": {
             f"{r['metric']}@{r['k']}": [r["value"], r["baseline_value"]] for r in rows if r["segment"] == "all"
         },
+        "neighbour_recall": searched["value"],
         "note": "" if rows else "nothing to measure: no purchases in the days looked at",
     }
 

@@ -15,7 +15,7 @@ import torch
 
 from ml.recommender.candidates import FEATURES, NEWNESS, Candidates, describe
 from ml.recommender.ranker import Ranker, ordered
-from ml.recommender.recommend import Shard
+from ml.recommender.recommend import Pool, Shard
 from ml.recommender.sequence_model import SequenceModel, SequenceSettings
 from ml.recommender.settings import LIST_LENGTH, BlendSettings
 from ml.recommender.sources import Scores, Sources
@@ -26,7 +26,7 @@ _MODEL, _SEQUENCE, _RANKER = "model.json", "sequence.pt", "ranker.txt"
 
 @dataclass(frozen=True)
 class Listed(Shard):
-    """A shard's lists with exp(score), and the `candidates` they were chosen from by what `sources` say."""
+    """A shard's pools or lists with exp(score), and the `candidates` they were chosen from by what `sources` say."""
 
     sources: Scores
     candidates: Candidates
@@ -75,16 +75,16 @@ class LearnedModel:
         scores = candidates.scores if self.ranker is None else self.ranker.scores(candidates)
         return np.asarray(scores + self.new_item_lift * candidates.features[:, :, NEWNESS])
 
-    def listed(self, sources: Sources, scores: Scores, length: int = LIST_LENGTH) -> Listed:
-        """Return the lists of a shard of users, with what they were chosen from."""
-        candidates = describe(sources, scores, self.weight)
-        items, values = ordered(candidates, self.score(candidates), length)
+    def listed(self, sources: Sources, scores: Scores, pool: Pool) -> Listed:
+        """Return the pools of a shard of users, with the candidates that they were chosen from."""
+        candidates = describe(sources, scores, self.weight, pool=pool)
+        items, values = pool.cut(*ordered(candidates, self.score(candidates), candidates.items.shape[1]))
         values = np.where(items >= 0, np.exp(values), -np.inf)
         return Listed(scores.users, items, values, scores.history, scores, candidates)
 
     def lists(self, sources: Sources, users: np.ndarray, length: int = LIST_LENGTH) -> np.ndarray:
         """Return users x length item positions, best first, -1 past a list's end."""
-        found = [self.listed(sources, scores, length).items for scores in sources.scores(users)]
+        found = [self.listed(sources, scores, Pool(length)).items for scores in sources.scores(users)]
         return np.concatenate(found) if found else np.zeros((0, length), dtype=np.int64)
 
     def save(self, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Each user is scored again without any action on one item, by the very model that made the list: blend, sequence
 model, features, trees. Tried are the items that the blend names most often as evidence in the user's list, and the
-latest one. The one whose absence costs an item most is its reason. Where no absence costs anything, popularity
+latest one. Of those that the user liked, the one whose absence costs an item most is its reason. Where no absence costs anything, popularity
 is, with what the item scores for somebody who never did anything.
 """
 
@@ -13,9 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.recommender.blend import BUY_AGAIN, ITEM_TO_ITEM, POPULAR, SEQUENCE, SOURCES, TEXT, Evidence
+from ml.recommender.blend import (
+    BUY_AGAIN,
+    ITEM_TO_ITEM,
+    POPULAR,
+    SEQUENCE,
+    SOURCES,
+    TEXT,
+    Blend,
+    Evidence,
+    RankedEvidence,
+)
 from ml.recommender.candidates import describe
 from ml.recommender.dataset import ActionLog
+from ml.recommender.history import History
 from ml.recommender.learned import LearnedModel, Listed
 from ml.recommender.recommend import SHARD_CELLS
 from ml.recommender.sources import Sources
@@ -89,48 +100,66 @@ def _scored(
         )
 
 
+def _source_of(
+    blend: Blend, past: np.ndarray, listed: np.ndarray, is_bought: np.ndarray, is_sequence: np.ndarray
+) -> np.ndarray:
+    """Return the source through which each item of the past spoke for the listed one; all of one shape."""
+    related, alike = (
+        np.asarray(part[past.ravel(), listed.ravel()]).reshape(past.shape)
+        for part in (blend.item_to_item, blend.text)
+    )
+    return np.select(
+        [(past == listed) & is_bought, past == listed, is_sequence, alike > related],
+        [BUY_AGAIN, ITEM_TO_ITEM, SEQUENCE, TEXT],
+        ITEM_TO_ITEM,
+    )
+
+
+def _was_bought(history: History, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Say for each (row of the user, item) whether the user bought the item."""
+    bought = history.matrix(history.is_bought.astype(float))
+    return np.asarray(bought[row, np.maximum(item, 0)]).ravel() > 0
+
+
 def explain(model: LearnedModel, sources: Sources, listed: Listed) -> Evidence:
     """Say what each listed item owes to one item of the user's history: `from_item` is the fall of exp(score)."""
     n_users, length = listed.items.shape
     blend, history = sources.blend, listed.history
     segment = sources.segment[listed.users]
-    named = blend.explain(history, segment, np.maximum(listed.items, 0))
+    there = np.maximum(listed.items, 0)
+    named = blend.explain(history, segment, there)
     row, item = tried_items(named, listed.sources.log)
     parts = list(_scored(model, sources, listed, row, item))
     score, share, probability = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("score", "share", "probability")
     )
-    fall = listed.scores[row] - np.exp(score)
-    fall[item == NOBODY] = 0.0
-    # The largest fall of each cell; of equal ones that of the item whose id comes first.
-    starts = np.searchsorted(row, np.arange(n_users))
-    largest = np.maximum.reduceat(fall, starts)
-    is_best = fall >= largest[row]
-    best = np.minimum.reduceat(np.where(is_best, np.arange(len(row))[:, None], len(row)), starts)
-    has_reason = largest > 0
-    there = np.maximum(listed.items, 0)
-    past = np.maximum(item[best], 0)
-    users = np.broadcast_to(np.arange(n_users)[:, None], best.shape)
-    column = np.broadcast_to(np.arange(length), best.shape)
-    share_fall = np.take_along_axis(listed.sources.log_share, there, axis=1) - share[best, column]
-    sequence_fall = np.take_along_axis(listed.sources.log_probability, there, axis=1) - probability[best, column]
+    fall = np.where(listed.items[row] >= 0, listed.scores[row] - np.exp(score), 0.0)
+    # What was dismissed or sent back may be missed, but nobody is shown a thing because of it.
+    liked = np.asarray(history.matrix(history.interest)[row, np.maximum(item, 0)]).ravel() > 0
+    fall[(item == NOBODY) | ~liked] = 0.0
+    # Of each item left out and each listed item: through which source it spoke.
+    share_fall = np.take_along_axis(listed.sources.log_share, there, axis=1)[row] - share
+    sequence_fall = np.take_along_axis(listed.sources.log_probability, there, axis=1)[row] - probability
+    past = np.broadcast_to(np.maximum(item, 0)[:, None], fall.shape)
+    is_bought = np.broadcast_to(_was_bought(history, row, item)[:, None], fall.shape)
     is_sequence = model.weight * sequence_fall > (1 - model.weight) * share_fall
-    is_bought = np.asarray(history.matrix(history.is_bought.astype(float))[users.ravel(), past.ravel()]) > 0
-    is_bought = is_bought.reshape(best.shape)
-    related, alike = (
-        np.asarray(part[past.ravel(), there.ravel()]).reshape(best.shape)
-        for part in (blend.item_to_item, blend.text)
+    source = _source_of(blend, past, there[row], is_bought, is_sequence)
+    # The largest falls of each cell first; of equal ones that of the item whose id comes first.
+    cell = (row[:, None] * length + np.arange(length)).ravel()
+    order = np.lexsort((past.ravel(), -fall.ravel(), cell))
+    ranked = RankedEvidence.of(
+        (n_users, length),
+        cell[order],
+        *(values.ravel()[order] for values in (past, source, fall, is_bought)),
     )
-    source = np.select(
-        [~has_reason, (past == there) & is_bought, past == there, is_sequence, alike > related],
-        [POPULAR, BUY_AGAIN, ITEM_TO_ITEM, SEQUENCE, TEXT],
-        ITEM_TO_ITEM,
-    )
+    has_reason = ranked.item[:, :, 0] >= 0
     nothing = np.flatnonzero(item == NOBODY)
+    source = np.where(has_reason, ranked.source[:, :, 0], POPULAR)
     by_source = np.zeros((n_users, length, len(SOURCES)))
     # Somebody without a past may be likelier to want it than the user is.
-    from_item = np.where(has_reason, largest, np.minimum(np.exp(score[nothing]), listed.scores))
+    without_past = np.minimum(np.exp(score[nothing]), listed.scores)
+    from_item = np.where(has_reason, ranked.from_item[:, :, 0], without_past)
     np.put_along_axis(by_source, source[:, :, None], from_item[:, :, None], axis=2)
     own, everyone = blend.items.popularity.parts(segment, blend.settings.segment_share)
     is_own = np.take_along_axis(own, there, axis=1) >= np.take_along_axis(everyone, there, axis=1)
-    return Evidence(by_source, source, np.where(has_reason, past, -1), from_item, is_bought, is_own)
+    return Evidence(by_source, source, ranked.item[:, :, 0], from_item, ranked.is_bought[:, :, 0], is_own, ranked)

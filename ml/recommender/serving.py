@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from expectations.tables import EVALUATION_DAYS
+from ml.explain import parts
+from ml.explain.parts import Parts
 from ml.recommender import leave_one_out
 from ml.recommender.backtest import calibrate, run_backtest
 from ml.recommender.blend import Blend, Evidence, learn
@@ -20,7 +22,7 @@ from ml.recommender.dataset import ActionLog, Shop
 from ml.recommender.learned import LearnedModel, Listed
 from ml.recommender.new_items import IS_NEW
 from ml.recommender.popular import Popularity, measured_popularity, published_popularity
-from ml.recommender.recommend import Shard, explain, recommend
+from ml.recommender.recommend import Pool, Shard, explain, recommend
 from ml.recommender.settings import BlendSettings
 from ml.recommender.sources import Sources
 from ml.recommender.text_neighbours import text_similarities
@@ -39,14 +41,20 @@ class Serving(Protocol):
     def blend(self) -> Blend:
         """Knowledge of items, and the rules on what may be shown."""
 
-    def shards(self, users: np.ndarray) -> Iterator[Shard]:
-        """Yield the lists of `users` (sorted positions), shard by shard."""
+    def shards(self, users: np.ndarray, pool: Pool | None = None) -> Iterator[Shard]:
+        """Yield the pools of `users` (sorted positions), by default their lists, shard by shard."""
 
     def explain(self, shard: Shard) -> Evidence:
         """Say where a shard's scores come from."""
 
+    def parts(self, shard: Shard, evidence: Evidence) -> Parts:
+        """Say what a shard's scores are the sum of; `evidence` is what `explain` said of them."""
+
     def is_lifted(self, shard: Shard) -> np.ndarray:
         """Say which listed items the rule for new items moved up: users x length."""
+
+    def lift_falls(self, shard: Shard) -> np.ndarray:
+        """Return what the scores would lose without that rule: users x length."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +65,25 @@ class BlendServing:
     log: ActionLog
     segment: np.ndarray
 
-    def shards(self, users: np.ndarray) -> Iterator[Shard]:
-        """Yield the lists of `users`."""
-        yield from recommend(self.blend, self.log, self.segment, users)
+    def shards(self, users: np.ndarray, pool: Pool | None = None) -> Iterator[Shard]:
+        """Yield the pools of `users`."""
+        yield from recommend(self.blend, self.log, self.segment, users, pool)
 
     def explain(self, shard: Shard) -> Evidence:
         """Take the scores apart: they are sums."""
         return explain(self.blend, shard, self.segment)
 
+    def parts(self, shard: Shard, evidence: Evidence) -> Parts:
+        """Sum by source."""
+        return parts.blend_parts(evidence)
+
     def is_lifted(self, shard: Shard) -> np.ndarray:
         """Say that none is."""
         return np.zeros(shard.items.shape, dtype=bool)
+
+    def lift_falls(self, shard: Shard) -> np.ndarray:
+        """Say that nothing is lost."""
+        return np.zeros(shard.items.shape)
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,25 @@ class LearnedServing:
         """The blend among the sources."""
         return self.sources.blend
 
-    def shards(self, users: np.ndarray) -> Iterator[Shard]:
-        """Yield the lists of `users`."""
+    def shards(self, users: np.ndarray, pool: Pool | None = None) -> Iterator[Shard]:
+        """Yield the pools of `users`."""
         for scores in self.sources.scores(users):
-            yield self.model.listed(self.sources, scores)
+            yield self.model.listed(self.sources, scores, pool or Pool())
 
     def explain(self, shard: Shard) -> Evidence:
         """Leave items of the history out, one at a time."""
         assert isinstance(shard, Listed)
         return leave_one_out.explain(self.model, self.sources, shard)
+
+    def parts(self, shard: Shard, evidence: Evidence) -> Parts:
+        """Sum the mixture's terms and the trees' contributions."""
+        assert isinstance(shard, Listed)
+        return parts.learned_parts(self.model, shard)
+
+    def lift_falls(self, shard: Shard) -> np.ndarray:
+        """Take the lift off."""
+        assert isinstance(shard, Listed)
+        return parts.lift_falls(self.model, shard)
 
     def is_lifted(self, shard: Shard) -> np.ndarray:
         """Say which are new enough for the lift to matter."""

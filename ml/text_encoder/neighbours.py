@@ -33,7 +33,7 @@ class Neighbours:
 
     positions: texts x k, int64, -1 where there are no more with a positive cosine.
     cosines: texts x k, float32, 0 there.
-    recall: share of the k nearest that the search finds, 1 if exact; else measured on a sample of the texts.
+    recall: share of a text's k nearest that the search finds: 1 if exact, else the mean over a sample of texts.
     visited: share of the index's cells that a query visits; 1 if exact.
     """
 
@@ -56,9 +56,25 @@ def nearest(vectors: np.ndarray, is_candidate: np.ndarray, k: int, exact_pairs: 
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     candidates = np.flatnonzero(is_candidate)
     everyone = np.arange(len(vectors))
-    if len(vectors) * len(candidates) <= exact_pairs:
+    if is_exact(len(vectors), len(candidates), exact_pairs):
         return Neighbours(*exact(vectors, candidates, everyone, k), recall=1.0, visited=1.0)
     return _through_index(vectors, candidates, k)
+
+
+def is_exact(n_texts: int, n_candidates: int, exact_pairs: int = EXACT_PAIRS) -> bool:
+    """Return whether `nearest` compares all texts with all candidates; otherwise it goes through the index."""
+    return n_texts * n_candidates <= exact_pairs
+
+
+def index_recall(vectors: np.ndarray, is_candidate: np.ndarray, k: int) -> np.ndarray:
+    """Return how well the index of `nearest` finds: for each text of its sample, the share of its k nearest.
+
+    The index is made as for a search, so the mean is what that search's `recall` says. It costs k-means over
+    TRAINED_PER_CELL candidates a cell, and an exact search for SAMPLED_QUERIES texts. Texts without neighbours
+    are left out.
+    """
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    return _tuned_index(vectors, np.flatnonzero(is_candidate), k)[1]
 
 
 def exact(
@@ -90,6 +106,13 @@ def exact(
 
 
 def _through_index(vectors: np.ndarray, candidates: np.ndarray, k: int) -> Neighbours:
+    index, shares = _tuned_index(vectors, candidates, k)
+    positions, cosines = _search(index, vectors, candidates, np.arange(len(vectors)), k)
+    return Neighbours(positions, cosines, _mean(shares), index.nprobe / index.nlist)
+
+
+def _tuned_index(vectors: np.ndarray, candidates: np.ndarray, k: int) -> tuple[Any, np.ndarray]:
+    """Return the index, visiting as many cells as the wanted recall takes, and each sampled text's share found."""
     import faiss
 
     rng = np.random.default_rng(SEED)
@@ -104,20 +127,18 @@ def _through_index(vectors: np.ndarray, candidates: np.ndarray, k: int) -> Neigh
     index.add(targets)
     sample = np.sort(rng.choice(len(vectors), min(len(vectors), SAMPLED_QUERIES), replace=False))
     expected, _ = exact(vectors, candidates, sample, k)
-    index.nprobe, recall = 1, 0.0
+    index.nprobe = 1
     while True:
         found, _ = _search(index, vectors, candidates, sample, k)
-        recall = recall_of(found, expected)
-        if recall >= WANTED_RECALL or index.nprobe >= cells:
+        shares = shares_found(found, expected)
+        if _mean(shares) >= WANTED_RECALL or index.nprobe >= cells:
             break
         index.nprobe = min(cells, 2 * index.nprobe)
-    visited = index.nprobe / cells
     log.info(
         "index of %d candidates in %d cells: %d visited a query, recall of the %d nearest %.4f on %d texts",
-        len(candidates), cells, index.nprobe, k, recall, len(sample),
+        len(candidates), cells, index.nprobe, k, _mean(shares), len(shares),
     )  # fmt: skip
-    positions, cosines = _search(index, vectors, candidates, np.arange(len(vectors)), k)
-    return Neighbours(positions, cosines, recall, visited)
+    return index, shares
 
 
 def _search(
@@ -138,7 +159,16 @@ def _search(
     return np.where(values > 0, found, -1), values
 
 
-def recall_of(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the share of the expected neighbours (queries x k, -1 for none) that were found."""
-    hits = sum(len(set(own) & set(due) - {-1}) for own, due in zip(found.tolist(), expected.tolist(), strict=True))
-    return hits / max(1, int((expected >= 0).sum()))
+def shares_found(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return for each query that has neighbours (queries x k, -1 for none) the share of them that was found."""
+    shares = [
+        len(due & set(own)) / len(due)
+        for own, wanted in zip(found.tolist(), expected.tolist(), strict=True)
+        if (due := set(wanted) - {-1})
+    ]
+    return np.array(shares, dtype=np.float64)
+
+
+def _mean(shares: np.ndarray) -> float:
+    """Return the recall: nothing due is nothing missed."""
+    return float(shares.mean()) if len(shares) else 1.0

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from expectations.tables import ACTION_FEEDS, EVENT_TYPES, FEEDS, PLATFORMS, Table
+from expectations.tables import ACTION_FEEDS, EVENT_TYPES, FEEDS, PLATFORMS, RULE_ACTIONS, Table
 from spark_jobs.landed import ALWAYS
 
 #: Columns that must be there while their value may be empty.
@@ -131,6 +131,18 @@ def _rules(feed: str) -> list[tuple[Column, str]]:
         rules.append((F.col("price") < 0, "out_of_range:price"))
     if feed == "campaigns":
         rules.append((F.col("ends_on") < F.col("starts_on"), "out_of_range:ends_on"))
+    if feed == "merchandising_rules":
+        is_pin, is_boost = F.col("action") == "pin", F.col("action") == "boost"
+        about_nothing = F.coalesce("item_id", "category_path", "brand").isNull()
+        rules += [
+            (~F.col("action").isin(*RULE_ACTIONS), "unknown_value:action"),
+            ((is_pin & F.col("item_id").isNull()) | about_nothing, "missing:item_id"),
+            (is_pin & F.col("position").isNull(), "missing:position"),
+            (is_boost & F.col("factor").isNull(), "missing:factor"),
+            (F.col("position") < 1, "out_of_range:position"),
+            (F.col("factor") <= 0, "out_of_range:factor"),
+            (F.col("ends_on") < F.col("starts_on"), "out_of_range:ends_on"),
+        ]
     if "rating" in table.column_names:
         rules.append((~F.col("rating").between(1, 5), "out_of_range:rating"))
     for column in table.columns:

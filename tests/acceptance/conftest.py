@@ -29,6 +29,7 @@ STEPS = (
     "build_features",
     "embed_items",
     "recommend",
+    "lay_out_pages",
     "evaluate",
     "build_tables",
     "check_tables",

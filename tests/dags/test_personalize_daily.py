@@ -15,7 +15,7 @@ import pytest
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 STEPS = [
     *("prepare", "land", "clean_entities", "clean_actions", "check_clean", "build_features", "embed_items"),
-    *("recommend", "evaluate", "build_tables", "check_tables", "publish"),
+    *("portray", "recommend", "lay_out_pages", "evaluate", "build_tables", "check_tables", "publish"),
 ]
 TARGETS = {"publish_postgres", "publish_s3"}
 HEAVY = (

@@ -15,7 +15,7 @@ from tests.dbt_project.small_lake import SmallLake
 
 DAY = "2026-10-31"
 NEXT = "2026-11-01"
-USERS = [f"u{number:02}" for number in range(12)]
+USERS = [f"u{number:02}" for number in range(36)]
 ITEMS = [f"i{number}" for number in range(8)]
 KINDS = [
     "impression",
@@ -79,11 +79,26 @@ def some_items(arrived: str, **changes: Any) -> Rows:
 
 def some_users(arrived: str, without_consent: set[str]) -> Rows:
     return [
-        {"user_id": user, "has_personalization_consent": user not in without_consent, "arrived_on": arrived}
+        {
+            "user_id": user,
+            "region": "north",
+            "has_personalization_consent": user not in without_consent,
+            "arrived_on": arrived,
+        }
         for user in USERS
     ]
 
 
+#: With a price that fell a week before DAY.
+ITEMS_BY_DAY = some_items("2026-09-20", price=99) + some_items("2026-10-24")
+CAMPAIGN = {
+    "campaign_id": "c1",
+    "name": "Week of cat0",
+    "starts_on": DAY,
+    "ends_on": "2026-11-07",
+    "category_paths": "cat0",
+    "arrived_on": "2026-10-30",
+}
 EVENTS_BY_DAY = some_events(date(2026, 9, 20), days=42, per_day=12)
 #: What the files of the next day bring: its own events, and late ones for days already counted.
 EVENTS_OF_NEXT = some_events(date(2026, 11, 1), days=1, per_day=40, arrived=NEXT) + some_events(
@@ -94,7 +109,8 @@ EVENTS_OF_NEXT = some_events(date(2026, 11, 1), days=1, per_day=40, arrived=NEXT
 def put_day(lake: SmallLake) -> None:
     """The lake as it stands when the files up to DAY have been cleaned."""
     lake.put("events", EVENTS_BY_DAY)
-    lake.put("items", some_items("2026-09-20"))
+    lake.put("items", ITEMS_BY_DAY)
+    lake.put("campaigns", [CAMPAIGN])
     lake.put("users", some_users("2026-09-20", without_consent={"u05"}))
     lake.put("bots", [{"user_id": "u01", "arrived_on": "2026-10-20", "rule": "fast", "evidence": "9/s"}])
     lake.put("erasure_requests", [{"user_id": "u02", "requested_at": f"{DAY}T08:00:00", "arrived_on": DAY}])
@@ -103,7 +119,8 @@ def put_day(lake: SmallLake) -> None:
 def put_next(lake: SmallLake) -> None:
     """And a day later: everything that could disturb DAY has happened to it."""
     lake.put("events", EVENTS_BY_DAY + EVENTS_OF_NEXT)
-    lake.put("items", some_items("2026-09-20") + some_items(NEXT, price=1, category_path="moved", is_active=False))
+    lake.put("items", ITEMS_BY_DAY + some_items(NEXT, price=1, category_path="moved", is_active=False))
+    lake.put("campaigns", [CAMPAIGN, CAMPAIGN | {"name": "Cancelled", "ends_on": DAY, "arrived_on": NEXT}])
     lake.put("users", some_users("2026-09-20", {"u05"}) + some_users(NEXT, {"u06", "u07"}))
     lake.put(
         "bots",

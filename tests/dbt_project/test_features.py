@@ -155,6 +155,20 @@ def test_items(lake: SmallLake) -> None:
     assert (items["old"]["is_active"], items["old"]["popularity"]) == (False, 0.0)
 
 
+def test_a_search_is_told_with_what_was_chosen_after_it(lake: SmallLake) -> None:
+    """Without sessions the day is one: the pot was viewed later on it; the return of tea chooses nothing."""
+    searches = rows(lake, "user_searches", "event_id")
+    assert set(searches) == {"e6"}
+    wanted = {
+        "user_id": "ann",
+        "query": "tea",
+        "chosen_item_id": "pot",
+        "choice": "view",
+        "chosen_at": datetime(2026, 10, 30, 13, 30),
+    }
+    assert part(searches["e6"], wanted) == wanted
+
+
 def test_actions_are_those_of_known_users_on_known_items(lake: SmallLake) -> None:
     actions = rows(lake, "user_actions", "event_id")
     assert sorted(actions) == ["e1", "e2", "e3", "e4", "e5", "e8"]
@@ -221,6 +235,11 @@ def published(lake: SmallLake) -> SmallLake:
     similar = {"score": 0.5, "reason_code": "similar_text", "model_version": "made-up-1"}
     lake.put_output(DAY, "similar_items", [similar | {"item_id": "old", "rank": 1, "similar_item_id": "tea"}])
     lake.put_output(DAY, "model_metrics", [])
+    profile = {"taste_segment": "t1", "next_purchase_expected_on": "2026-11-07", "model_version": "made-up-1"}
+    texts = {"portrait_text": "Likes tea.", "portrait_text_zh": "喜欢茶。"}
+    lake.put_output(DAY, "user_profiles", [profile | texts | {"user_id": user} for user in ("ann", "bob")])
+    for table in ("user_traits", "taste_segments", "item_portraits"):
+        lake.put_output(DAY, table, [])
     lake.build(DAY, "--select", "tag:published", run_id="o'clock", generated_at="2026-11-01T03:00:00+01:00")
     return lake
 
@@ -235,7 +254,7 @@ def test_published_tables_have_the_contracts_columns(published: SmallLake, table
 def test_published_rows_tell_where_they_come_from(published: SmallLake) -> None:
     run = [(datetime(2026, 10, 31).date(), "o'clock", datetime(2026, 11, 1, 2))]
     versions = {
-        "user_portraits": "portrait-rules-1",
+        "user_portraits": "portrait-rules-1, made-up-1",
         "hot_items": "hot-items-rules-1",
         "home_recommendations": "made-up-1",
         "similar_items": "made-up-1",
@@ -251,8 +270,8 @@ def test_portraits_are_the_users_features(published: SmallLake) -> None:
     assert published.query(f"select {shared} from features.published.user_portraits") == published.query(
         f"select {shared} from features.features.user_features"
     )
-    unbuilt = "select count(churn_probability), count(portrait_text) from features.published.user_portraits"
-    assert published.query(unbuilt) == [(0, 0)]
+    counts = "select count(churn_probability), count(portrait_text) from features.published.user_portraits"
+    assert published.query(counts) == [(0, 2)], "no model of churn yet"
 
 
 def test_recommendations_come_sorted(published: SmallLake) -> None:

@@ -54,6 +54,8 @@ def test_it_leaves_feeds_truth_and_a_report(tmp_path: Path) -> None:
         (["--adapter", "simulated", "--feeds", "x"], "give --truth a folder"),
         (["--adapter", "online_retail", "--feeds", "x"], "name the folder that holds online_retail.parquet"),
         (["--adapter", "online_retail", "--source", "nowhere", "--feeds", "x"], "let --source name the folder"),
+        (["--adapter", "completejourney", "--feeds", "x"], "name the folder that holds the data set's"),
+        (["--adapter", "completejourney", "--source", "nowhere", "--feeds", "x"], "let --source name the folder"),
     ],
 )
 def test_what_is_missing_is_said_with_its_remedy(tmp_path: Path, arguments: list[str], remedy: str) -> None:

@@ -11,12 +11,18 @@ import pytest
 from expectations.tables import OUTPUTS, outputs_dir
 from ml.recommender.evaluate_home import evaluate_home, slices
 from ml.recommender.recommend_home import recommend_home
+from ml.text_encoder import neighbours
 from qianmian.step import StepError
 from tests.ml.conftest import AS_OF, lively_shop, step_args
 
 
 def metrics(lake):
     return pq.read_table(outputs_dir(lake, AS_OF.isoformat()) / "model_metrics.parquet")
+
+
+def of_lists(lake):
+    """The rows that are about lists: not how well like texts are found."""
+    return [row for row in metrics(lake).to_pylist() if row["protocol"] != "neighbours"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def test_lists_are_held_against_the_days_after(lake_of, shop):
     evaluate_home(step_args(lake))
     table = metrics(lake)
     assert table.column_names == [*OUTPUTS["model_metrics"].column_names, "model_version"]
-    rows = table.to_pylist()
+    rows = of_lists(lake)
     assert {r["protocol"] for r in rows} == {"days_after"}
     assert {(r["measured_from"], r["measured_to"]) for r in rows} == {(date(2026, 11, 1), date(2026, 11, 7))}
     lists: dict[str, list[str]] = {}
@@ -50,7 +56,7 @@ def test_without_later_days_the_last_week_is_held_out(lake_of, shop):
     lake = lake_of(**{**shop, "later_purchases": []})
     recommend_home(step_args(lake))
     evaluate_home(step_args(lake))
-    rows = metrics(lake).to_pylist()
+    rows = of_lists(lake)
     assert {r["protocol"] for r in rows} == {"held_out"}
     assert {(r["measured_from"], r["measured_to"]) for r in rows} == {(date(2026, 10, 25), date(2026, 10, 31))}
     buyers = {
@@ -86,7 +92,25 @@ def test_nothing_bought_is_said_and_writes_no_rows(lake_of, shop):
     lake = lake_of(**{**shop, "later_purchases": [], "user_actions": views})
     report = evaluate_home(step_args(lake))
     assert "nothing to measure" in report["note"]
-    assert metrics(lake).num_rows == 0
+    assert of_lists(lake) == []
+
+
+def test_the_recall_of_the_search_for_like_texts_is_told(lake_of, shop, monkeypatch):
+    lake = lake_of(**{**shop, "later_purchases": []})
+    report = evaluate_home(step_args(lake))
+    [exact] = [row for row in metrics(lake).to_pylist() if row["protocol"] == "neighbours"]
+    assert (exact["model"], exact["metric"], exact["k"]) == ("test-1", "neighbour_recall", 200)
+    assert [exact[name] for name in ("value", "value_low", "value_high", "baseline_value")] == [1.0] * 4
+    assert exact["users"] == len(shop["item_features"])
+    assert exact["measured_from"] == exact["measured_to"] == AS_OF
+    assert report["neighbour_recall"] == 1.0
+    # Past what is compared one by one, the sample's figures stand there.
+    monkeypatch.setattr(neighbours, "is_exact", lambda *_: False)
+    monkeypatch.setattr(neighbours, "index_recall", lambda *_: np.array([1.0] * 30 + [0.5] * 10))
+    evaluate_home(step_args(lake))
+    [row] = [row for row in metrics(lake).to_pylist() if row["protocol"] == "neighbours"]
+    assert (row["value"], row["users"]) == (0.875, 40)
+    assert row["value_low"] < 0.875 < row["value_high"] < 1.0
 
 
 def test_the_same_metrics_again(lake_of, shop):

@@ -67,7 +67,7 @@ def test_the_index_finds_what_it_says_it_finds():
     vectors, active = clustered(6000), np.arange(6000) % 5 > 0
     exact = neighbours.nearest(vectors, active, 10)
     index = neighbours.nearest(vectors, active, 10, exact_pairs=0)
-    whole = neighbours.recall_of(index.positions, exact.positions)
+    whole = neighbours.shares_found(index.positions, exact.positions).mean()
     assert index.recall >= neighbours.WANTED_RECALL
     assert index.recall == pytest.approx(whole, abs=0.02)
     assert 0 < index.visited < 0.5
@@ -76,6 +76,11 @@ def test_the_index_finds_what_it_says_it_finds():
     assert (np.diff(index.cosines, axis=1) <= 0).all()
     again = neighbours.nearest(vectors, active, 10, exact_pairs=0)
     assert (again.positions == index.positions).all()
+    # Asked for alone, it is the recall of that very search.
+    shares = neighbours.index_recall(vectors, active, 10)
+    assert len(shares) == neighbours.SAMPLED_QUERIES
+    assert shares.mean() == index.recall
+    assert shares.min() < 1.0
 
 
 def test_an_index_of_few_candidates_is_as_good_as_exact():
@@ -86,6 +91,11 @@ def test_an_index_of_few_candidates_is_as_good_as_exact():
     assert index.positions.tolist() == exact.positions.tolist()
 
 
-def test_recall_counts_what_was_due():
-    found, due = np.array([[1, 2], [3, -1]]), np.array([[1, 5], [3, -1]])
-    assert neighbours.recall_of(found, due) == pytest.approx(2 / 3)
+def test_recall_counts_what_was_due_of_each_text():
+    found, due = np.array([[1, 2], [3, -1], [4, 5]]), np.array([[1, 5], [3, -1], [-1, -1]])
+    assert neighbours.shares_found(found, due).tolist() == [0.5, 1.0]
+
+
+def test_small_catalogues_are_searched_exactly():
+    assert neighbours.is_exact(100_000, 100_000)
+    assert not neighbours.is_exact(100_001, 100_000)

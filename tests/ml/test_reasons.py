@@ -19,6 +19,8 @@ from ml.explain import reasons
         (reasons.IN_SEGMENT, reasons.segment_names("loyal"), False,
          "Popular with regular customers", "受老顾客欢迎"),
         (reasons.POPULAR, reasons.segment_names("all"), False, "Popular right now", "大家都在买"),
+        (reasons.NEW_IN_CATEGORY, ("数码", "数码"), False, "New in 数码", "“数码”上新"),
+        (reasons.LITTLE_KNOWN, ("Mug", "Mug"), True, "Few have discovered this yet", "还没多少人发现它"),
     ],
 )  # fmt: skip
 def test_reason_texts(code, names, is_itself, english, chinese):

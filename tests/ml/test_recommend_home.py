@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.tables import OUTPUTS, outputs_dir
+from ml.explain.checker import check_reasons
 from ml.recommender import recommend as recommend_module
 from ml.recommender.recommend_home import recommend_home
+from ml.rerank import reranker as reranker_module
 from qianmian.step import StepError
 from tests.ml.conftest import AS_OF, action, build_features, item, lively_shop, step_args, user
 
@@ -42,32 +44,90 @@ def test_every_user_gets_twenty_different_active_items(lake, shop):
 
 def test_columns_are_the_contract_and_rows_are_sorted(lake):
     recommend_home(step_args(lake))
-    for name in ("home_recommendations", "similar_items"):
+    names = ("home_recommendations", "similar_items", "recommendation_filters", "recommendation_explanations")
+    for name in names:
         table = read(lake, name)
         assert table.column_names == [*OUTPUTS[name].column_names, "model_version"]
         keys = [tuple(row[k] for k in OUTPUTS[name].key) for row in table.to_pylist()]
-        assert keys == sorted(keys)
+        # Explanations follow the lists; their ids have no order.
+        assert keys == sorted(keys) or name == "recommendation_explanations"
         assert len(set(keys)) == len(keys) > 0
         for column in OUTPUTS[name].required:
             assert table[column].null_count == 0, column
 
 
-def test_within_a_user_score_and_probability_fall(lake):
+def test_within_a_user_the_probability_falls_with_the_score(lake):
     recommend_home(step_args(lake))
+    rows = read(lake, "home_recommendations").to_pylist()
     before = None
-    for row in read(lake, "home_recommendations").to_pylist():
+    for row in sorted(rows, key=lambda row: (row["user_id"], -row["score"], -row["probability"])):
         assert 0 < row["probability"] < 1
         assert row["contribution"] > 0
         if before is not None and before["user_id"] == row["user_id"]:
-            assert row["score"] <= before["score"]
             assert row["probability"] <= before["probability"]
         before = row
+
+
+def test_a_rule_of_the_shop_goes_all_the_way_to_the_tables(lake_of, shop):
+    rules = [
+        {"rule_id": "no-1", "action": "block", "item_id": "i001"},
+        {"rule_id": "first", "action": "pin", "item_id": "i035", "position": 2, "surface": "home"},
+    ]
+    lake = lake_of(**shop, active_rules=rules)
+    report = recommend_home(step_args(lake))
+    assert report["shop_rules"] == 2
+    rows = read(lake, "home_recommendations").to_pylist()
+    assert "i001" not in {row["item_id"] for row in rows}
+    # Few buy a thing again here: who has it already is not shown it, pinned or not.
+    have_it = {a["user_id"] for a in shop["user_actions"] if a["event_type"] == "purchase" and a["item_id"] == "i035"}
+    second = {row["user_id"]: row["item_id"] for row in rows if row["rank"] == 2}
+    assert {user for user, item_id in second.items() if item_id == "i035"} == set(second) - have_it
+    assert have_it
+    told = [row for row in read(lake, "recommendation_filters").to_pylist() if row["rule_id"] is not None]
+    assert {(row["rule"], row["rule_id"], row["item_id"]) for row in told} == {
+        ("blocked", "no-1", "i001"), ("pinned", "first", "i035"),
+    }  # fmt: skip
+    assert {row["rank_after"] for row in told if row["rule"] == "pinned"} == {2}
+    assert check_reasons(step_args(lake))["at_fault"] == 0
+
+
+def test_impressions_without_an_answer_make_an_item_step_back(lake_of, shop):
+    recommend_home(step_args(lake_of(**shop)))
+    lake = lake_of(**shop)
+    first = {r["user_id"]: r["item_id"] for r in read(lake, "home_recommendations").to_pylist() if r["rank"] == 1}
+    shown = [{"user_id": "u000", "item_id": first["u000"], "impressions_14d": 30, "last_shown_on": AS_OF}]
+    lake = lake_of(**shop, user_impressions=shown)
+    recommend_home(step_args(lake))
+    again = {r["user_id"]: r["item_id"] for r in read(lake, "home_recommendations").to_pylist() if r["rank"] == 1}
+    assert [user for user in first if first[user] != again[user]] == ["u000"]
+    told = [r for r in read(lake, "recommendation_filters").to_pylist() if r["rule"] == "seen_too_often"]
+    assert [(r["user_id"], r["item_id"], r["rank_before"]) for r in told] == [("u000", first["u000"], 1)]
+
+
+def test_the_parts_add_up_and_the_reason_is_the_first_evidence(lake):
+    recommend_home(step_args(lake))
+    shown = {row["recommendation_id"]: row for row in read(lake, "home_recommendations").to_pylist()}
+    parts: dict[str, float] = Counter()
+    pieces: dict[str, int] = Counter()
+    for row in read(lake, "recommendation_explanations").to_pylist():
+        of = shown[row["recommendation_id"]]
+        if row["kind"] == "part":
+            parts[row["recommendation_id"]] += row["contribution"]
+            continue
+        pieces[row["recommendation_id"]] += 1
+        if row["reason_rank"] == 1:
+            for column in ("reason_code", "evidence_type", "evidence_id", "contribution"):
+                assert row[column] == of[column]
+    assert {name: row["score"] for name, row in shown.items()} == pytest.approx(dict(parts), abs=1e-6)
+    assert set(pieces) == set(shown)
+    assert max(pieces.values()) == 3
 
 
 def test_a_user_without_actions_gets_the_popular(lake):
     recommend_home(step_args(lake))
     rows = [r for r in read(lake, "home_recommendations").to_pylist() if r["user_id"] == "cold"]
-    assert [r["item_id"] for r in rows[:3]] == ["i000", "i001", "i002"]
+    assert rows[0]["item_id"] == "i000"
+    assert {"i001", "i002"} <= {r["item_id"] for r in rows}
     assert {r["candidate_source"] for r in rows} == {"popular_in_segment"}
     assert {(r["reason_code"], r["evidence_type"], r["evidence_id"]) for r in rows} == {
         ("popular", "segment", "all")
@@ -85,19 +145,22 @@ def test_reasons_point_to_the_users_own_actions(lake, shop):
 
 def test_again_gives_the_same_bytes(lake):
     recommend_home(step_args(lake))
-    path = outputs_dir(lake, AS_OF.isoformat()) / "home_recommendations.parquet"
-    first = path.read_bytes()
+    folder = outputs_dir(lake, AS_OF.isoformat())
+    first = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    assert len(first) == 4
     recommend_home(step_args(lake))
-    assert path.read_bytes() == first
-    assert [p.name for p in path.parent.glob(".*")] == []
+    assert {path.name: path.read_bytes() for path in folder.glob("*.parquet")} == first
+    assert [p.name for p in folder.glob(".*")] == []
 
 
 def test_shards_change_nothing(lake, monkeypatch):
     recommend_home(step_args(lake))
-    whole = read(lake, "home_recommendations")
+    tables = ("home_recommendations", "recommendation_explanations", "recommendation_filters")
+    whole = [read(lake, name) for name in tables]
     monkeypatch.setattr(recommend_module, "SHARD_CELLS", 300)
+    monkeypatch.setattr(reranker_module, "BLOCK_USERS", 3)
     recommend_home(step_args(lake))
-    assert read(lake, "home_recommendations").equals(whole)
+    assert [read(lake, name) for name in tables] == whole
 
 
 def test_dismissed_items_do_not_come_back(lake_of, shop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.tables import outputs_dir, recommender_training_dir, recommenders_dir
+from ml.explain.checker import check_reasons
 from ml.recommender import promote_recommender, train_recommender
 from ml.recommender.champion import champion, load_model
 from ml.recommender.evaluate_home import evaluate_home
@@ -105,13 +107,22 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
     assert "i012" in {row["evidence_id"] for row in one_click}
     for user_id in {row["user_id"] for row in rows}:
         scores = [row["score"] for row in rows if row["user_id"] == user_id]
-        assert scores == sorted(scores, reverse=True)
+        assert scores[0] == max(scores)
+    told = pq.read_table(outputs_dir(lake, DAY) / "recommendation_explanations.parquet").to_pylist()
+    parts: dict[str, float] = Counter()
+    for row in told:
+        if row["kind"] == "part":
+            assert row["scale"] == "log_score"
+            parts[row["recommendation_id"]] += row["contribution"]
+    assert {row["recommendation_id"]: np.log(row["score"]) for row in rows} == pytest.approx(dict(parts), abs=1e-5)
+    assert check_reasons(args)["reasons"] == len(rows)
 
     measured = evaluate_home(args)
     assert measured["protocol"] == "held_out"
     metrics = pq.read_table(outputs_dir(lake, DAY) / "model_metrics.parquet").to_pylist()
     assert {(row["protocol"], row["model"]) for row in metrics} == {
         ("held_out", "learned"), ("promotion", "blend-1"), ("promotion", "item_to_item"), ("promotion", best.name),
+        ("neighbours", "test-1"),
     }  # fmt: skip
 
 

@@ -21,7 +21,14 @@ def test_a_data_folder_is_found_from_where_the_person_stands(
     assert check_request(settings.load("mine", {}), "data", "2011-11-30") == str(tmp_path / "data")
 
 
-@pytest.mark.parametrize(("shop", "missing"), [("mine", "items"), ("online_retail", "online_retail.parquet")])
+@pytest.mark.parametrize(
+    ("shop", "missing"),
+    [
+        ("mine", "items"),
+        ("online_retail", "online_retail.parquet"),
+        ("completejourney", "transactions_sample.parquet and products.parquet"),
+    ],
+)
 def test_a_folder_without_what_the_shop_needs_is_refused_at_once(tmp_path: Path, shop: str, missing: str) -> None:
     (tmp_path / "events").mkdir()
     with pytest.raises(StepError, match=f"does not hold {missing}"):

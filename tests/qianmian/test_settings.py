@@ -23,6 +23,8 @@ def test_a_shop_has_its_section_over_the_defaults() -> None:
     shop = settings.load("online_retail", {})
     assert (shop.adapter, shop.default_as_of, shop.currency) == ("online_retail", "2011-11-30", "GBP")
     assert shop.lake == settings.ROOT / "var" / "online_retail" / "lake"
+    other = settings.load("completejourney", {})
+    assert (other.adapter, other.default_as_of, other.currency) == ("completejourney", "2017-11-30", "USD")
 
 
 def test_a_shop_without_a_section_has_the_defaults() -> None:
@@ -78,4 +80,4 @@ def test_the_config_hash_follows_what_shapes_the_tables_and_nothing_else() -> No
 def test_the_daily_shop_is_loaded_with_its_own_section(tmp_path: Path) -> None:
     text = DEFAULTS.replace('daily_shop = "simulated"', 'daily_shop = "online_retail"')
     assert settings.load_daily({}, written(tmp_path, text)).currency == "GBP"
-    assert settings.shop_names() == ["simulated", "online_retail"]
+    assert settings.shop_names() == ["simulated", "online_retail", "completejourney"]

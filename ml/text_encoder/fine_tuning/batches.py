@@ -38,12 +38,14 @@ class Drawing:
         self.settings = settings
         self.seed = seed
         self.anchors = np.flatnonzero(np.diff(pairs.weight.indptr))
-        chosen = pairs.count[pairs.owner[self.anchors]] * np.where(self.anchors < pairs.n_items, 1.0, 0.0)
-        share = np.maximum(chosen, 1.0) ** settings.anchor_power
+        # Titles and descriptions are anchors as often as an item that nobody chose.
+        chosen = np.concatenate((pairs.count, pairs.asked, np.zeros(len(pairs.owner) - pairs.n_owners)))
+        share = np.maximum(chosen[self.anchors], 1.0) ** settings.anchor_power
         total = np.asarray(pairs.weight.sum(axis=1)).ravel()[self.anchors]
         self.chance = share * total / (share * total).sum()
         #: Items that nobody chose are no negatives either: nothing is known against them.
-        self.known_items = np.flatnonzero(np.diff(pairs.weight[: pairs.n_items].indptr))
+        of_items = pairs.weight[:, : pairs.n_items]
+        self.known_items = np.flatnonzero(np.diff(of_items.tocsc().indptr))
 
     def steps(self, epochs: float) -> int:
         """Return how many steps show as many texts as the pairs have, `epochs` times."""
@@ -55,7 +57,8 @@ class Drawing:
         size = min(self.settings.batch_texts, len(self.anchors))
         n_partners = int(size * self.settings.partner_share)
         drawn = rng.choice(self.anchors, size - n_partners, replace=False, p=self.chance)
-        # A title or a description is remembered by nobody: its partner must come along.
+        # A title or a description is remembered by nobody, so its partner must come along; a query's does, too, so
+        # that both are moved.
         lonely = drawn[drawn >= self.pairs.n_items]
         accompanied = np.concatenate((lonely, drawn[drawn < self.pairs.n_items][:n_partners]))
         fresh = np.union1d(drawn, self._partners(accompanied, rng))
@@ -77,20 +80,22 @@ class Drawing:
 class Judge:
     """Says what is a positive and what a negative in a batch.
 
-    Never a negative is a text of the same item, of an item that is a known positive of the anchor's item, and
-    what the base model holds nearer to the anchor than `margin` times its nearest positive: such texts are
-    likely to be positives that nobody has yet chosen (GISTEmbed, Solatorio, 2024, section 3; the share as in
-    NV-Retriever, Moreira et al., 2024, section 4.1).
+    Never a negative is a query, a text of the same item, of an item that is a known positive of the anchor's item
+    (or of the query that is the anchor), and what the base model holds nearer to the anchor than `margin` times
+    its nearest positive: such texts are likely to be positives that nobody has yet chosen (GISTEmbed, Solatorio,
+    2024, section 3; the share as in NV-Retriever, Moreira et al., 2024, section 4.1).
     """
 
     def __init__(self, pairs: Pairs, base_vectors: Tensor, settings: FineTuning) -> None:
+        """Gather what is known: `base_vectors` are the base model's, of item texts and queries."""
         self.pairs = pairs
         self.base = base_vectors
         self.settings = settings
-        items = pairs.weight[: pairs.n_items, : pairs.n_items]
-        self.related = (items + sparse.identity(pairs.n_items, format="csr")).astype(bool).tocsr()
+        owners = pairs.weight[: pairs.n_owners, : pairs.n_owners]
+        self.related = (owners + sparse.identity(pairs.n_owners, format="csr")).astype(bool).tocsr()
         share = (pairs.count + 1.0) / (pairs.count.sum() + pairs.n_items)
-        self.log_share = settings.share_power * np.log(share)
+        # A query is no candidate, so nobody asks for its share.
+        self.log_share = np.concatenate((settings.share_power * np.log(share), np.zeros(len(pairs.asked))))
 
     def positives(self, batch: Batch) -> Positives:
         """Return the batch's pairs."""
@@ -121,6 +126,8 @@ class Judge:
         is_negative[
             torch.from_numpy(related.row.astype(np.int64)), torch.from_numpy(related.col.astype(np.int64))
         ] = False
+        is_query = (batch.candidates >= self.pairs.n_items) & (batch.candidates < self.pairs.n_owners)
+        is_negative[:, torch.from_numpy(is_query)] = False
         if self.settings.margin is not None:
             alike = self.base[torch.from_numpy(owner)] @ self.base[torch.from_numpy(candidate_owner)].T
             nearest = torch.full((len(owner),), -1.0, device=scores.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml.registry import CARD, Saved
+from ml.text_encoder.fine_tuning.queries import MIN_USERS_ASKING
 from ml.text_encoder.fine_tuning.settings import FineTuning
 from qianmian.step import write_atomically
 
@@ -18,8 +19,8 @@ It is a sentence-transformers model: `SentenceTransformer("{folder}")`.
 - Made on the features of {made_for}; the last action it has seen is of {trained_to}, the week after that decided
   when training stopped, and the week up to {made_for} decides whether it is promoted.
 - {pairs} different pairs among {texts} texts: items bought in one basket or after one another, looked at and then
-  bought, and titles with their descriptions.
-- Only actions of users who consent to personalisation. No user, no user's text and no search went into it.
+  bought, {queries}and titles with their descriptions.
+- Only actions of users who consent to personalisation. No user and no user's text went into it, {searches}.
 
 ## Training
 
@@ -68,6 +69,7 @@ def write_card(version: Saved, decision: dict[str, Any] | None = None) -> None:
         if share is None
         else f"what the base model finds nearer than {share:.0%} of an anchor's nearest partner"
     )
+    asked = about.get("queries", 0)
     words = {"lora": f"low-rank additions of rank {settings['rank']}, folded in", "full": "all weights"}
     text = TEMPLATE.format(
         name=version.name,
@@ -78,5 +80,7 @@ def write_card(version: Saved, decision: dict[str, Any] | None = None) -> None:
         **{k: settings[k] for k in ("learning_rate", "batch_texts", "temperature")},
         method=words[FineTuning(**{**settings, "pairs": None}).method],
         margin=margin,
+        queries=f"{asked} queries with what was chosen after them, " if asked else "",
+        searches=f"but for queries that {MIN_USERS_ASKING} users or more typed" if asked else "and no search",
     )
     write_atomically(version.folder / CARD, text)

@@ -2,14 +2,15 @@
 
     bought in one basket, bought next, looked at and then bought    text of an item <-> text of an item
     title and description of one item                               title <-> the rest of its text
+    searched for, then looked at or bought                          query -> text of an item
 
-Items with the same text are one. A further kind, such as what was searched for and then bought, is one more block
-of texts that own no item and their rows of weights: the features hold no queries yet.
+Items with the same text are one. A query is an anchor only: it is held against items, no item against queries, as
+two queries may mean the same. A shop without queries has the other kinds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +18,7 @@ from scipy import sparse
 from ml.recommender.dataset import ActionLog
 from ml.recommender.item_to_item import count_cooccurrences
 from ml.recommender.settings import BlendSettings
+from ml.text_encoder.fine_tuning.queries import Searches, query_pairs
 
 #: A description shorter than this (characters) says too little to be paired with its title.
 MIN_DESCRIPTION = 30
@@ -28,20 +30,28 @@ DESCRIPTION_WEIGHT = 0.2
 class Pairs:
     """Texts and what belongs together.
 
-    The first `n_items` texts are those of items (items of one text are one); `owner` says for each text which of
-    them it is of. `weight` is texts x texts, symmetric, each row summing to 1 (0 where a text has no partner).
-    `count` is how much each item text was chosen.
+    The first `n_items` texts are those of items (items of one text are one), the next are queries, the rest are
+    titles and descriptions. `owner` says for each text which of the first two it is of: itself, but for titles and
+    descriptions. `weight` is texts x texts, each row summing to 1 (0 where a text has no partner), with entries in
+    both directions but for queries, which have rows and no columns. `count` is how much each item text was chosen,
+    `asked` how often each query was answered.
     """
 
     texts: list[str]
     owner: np.ndarray
     weight: sparse.csr_matrix
     count: np.ndarray
+    asked: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def n_items(self) -> int:
         """Number of different item texts."""
         return len(self.count)
+
+    @property
+    def n_owners(self) -> int:
+        """Number of item texts and queries."""
+        return len(self.count) + len(self.asked)
 
     def number_of(self, texts: list[str] | np.ndarray) -> np.ndarray:
         """Return the number of each item text; -1 for an empty one."""
@@ -50,7 +60,8 @@ class Pairs:
 
     def __len__(self) -> int:
         """Return the number of different pairs."""
-        return int(sparse.triu(self.weight, k=1).nnz)
+        either = self.weight.maximum(self.weight.T)
+        return int(sparse.triu(either, k=1).nnz)
 
 
 @dataclass(frozen=True)
@@ -105,25 +116,35 @@ def rows_to_one(weights: sparse.csr_matrix) -> sparse.csr_matrix:
     return (sparse.diags(np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)) @ weights).tocsr()
 
 
-def find_pairs(actions: ActionLog, items: ItemTexts, settings: BlendSettings) -> Pairs:
+def find_pairs(
+    actions: ActionLog, items: ItemTexts, settings: BlendSettings, searches: Searches | None = None
+) -> Pairs:
     """Gather the pairs.
 
     Args:
         actions: what the encoder may know; nothing later is read.
         items: texts of the catalogue, by the item positions of `actions`.
         settings: how actions are counted as pairs.
+        searches: likewise what it may know, where the shop logs searches.
 
     """
     texts, number = text_numbers(items.texts)
     weights, count = item_weights(actions, number, len(texts), settings)
+    queries: list[str] = []
+    asked, answers = np.zeros(0), sparse.csr_matrix((0, len(texts)))
+    if searches is not None:
+        queries, answers, asked = query_pairs(searches, number, texts, settings.strengths)
     parts, owner = description_pairs(items, number, len(texts))
     title = np.arange(0, len(parts), 2)
     ones = np.full(len(title), DESCRIPTION_WEIGHT)
     within = sparse.csr_matrix((ones, (title, title + 1)), shape=(len(parts), len(parts)))
-    blocks = [rows_to_one(weights), within + within.T] if parts else [rows_to_one(weights)]
+    n_owners = len(texts) + len(queries)
+    whole = sparse.vstack((rows_to_one(weights), rows_to_one(answers)))
+    whole.resize(n_owners, n_owners)
     return Pairs(
-        texts + parts,
-        np.concatenate((np.arange(len(texts)), owner)),
-        sparse.block_diag(blocks, format="csr"),
+        texts + queries + parts,
+        np.concatenate((np.arange(n_owners), owner)),
+        sparse.block_diag((whole, within + within.T), format="csr"),
         count,
+        asked,
     )

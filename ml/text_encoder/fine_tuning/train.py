@@ -176,16 +176,16 @@ class Trainer:
             checkpoint: file to go on from and to keep the state in, after each evaluation; None for none.
             seconds: budget; after the first steps the number of steps is cut to what fits into it.
             report: called with a figure's name, its value and its step.
-            base: the base model's vectors of all item texts, where they are known.
+            base: the base model's vectors of all item texts and queries, where they are known.
 
         """
         in_half = self.team.agreed(self.encoder.precision == torch.bfloat16, self.encoder.device)
         self.encoder.precision = torch.bfloat16 if in_half else torch.float32
-        self.base = self.encoder.encode(np.arange(self.pairs.n_items)) if base is None else base
-        memory = self.base.clone()
+        self.base = self.encoder.encode(np.arange(self.pairs.n_owners)) if base is None else base
+        memory = self.base[: self.pairs.n_items].clone()
         judge = Judge(self.pairs, self.base, self.settings)
         if not self.restore(checkpoint, memory):
-            self.values = [(0, self.exam.value(self.base.cpu().numpy()))]
+            self.values = [(0, self.exam.value(memory.cpu().numpy()))]
             self.best = self.encoder.state()
         log.info("%d steps of %d texts on %d pairs; value of the base model %.4f; %d weights to train",
                  self.steps, self.settings.batch_texts, len(self.pairs), self.values[0][1],

@@ -1,4 +1,4 @@
-"""Fine-tune the text encoder on what the shop's users chose together, up to 14 days before the as-of date.
+"""Fine-tune the text encoder on what the shop's users chose together, and after a search, up to 14 days ago.
 
 The week after decides when training stops, the last week, which nobody has seen here, whether the encoder is
 promoted. Reads the features; leaves a version in the lake and its name in the day's challenger.json, or there why
@@ -31,6 +31,7 @@ from ml.text_encoder import models
 from ml.text_encoder.fine_tuning.card import write_card
 from ml.text_encoder.fine_tuning.evaluate import Questions, later_questions, mean_ndcg, sampled
 from ml.text_encoder.fine_tuning.pairs import ItemTexts, Pairs, find_pairs
+from ml.text_encoder.fine_tuning.queries import read_searches
 from ml.text_encoder.fine_tuning.registry import encoders
 from ml.text_encoder.fine_tuning.settings import METHODS, FineTuning, defaults_of
 from qianmian.step import StepError, run_step, step_parser, write_atomically
@@ -82,10 +83,11 @@ def gather(lake: Path, as_of: str, settings: FineTuning) -> Material:
     with connect(lake) as connection:
         shop = load_shop(connection, as_of)
         texts = read_texts(connection)
+        searches = read_searches(connection)
     check_features_day(shop)
     last_week = shop.end_of_day - EVALUATION_DAYS
     cut = last_week - EVALUATION_DAYS
-    pairs = find_pairs(shop.log.before(cut), texts, settings.pairs)
+    pairs = find_pairs(shop.log.before(cut), texts, settings.pairs, searches.before(cut))
     deciding = later_questions(shop.log, cut, last_week, shop.catalogue.is_active)
     some = sampled(deciding, settings.exam_users, settings.exam_items, settings.exam_history)
     return Material(shop, pairs, some, pairs.number_of(texts.texts))
@@ -101,7 +103,7 @@ def fingerprint(material: Material, base_version: str, settings: FineTuning, see
     digest = hashlib.sha256("\n".join(material.pairs.texts).encode())
     weight, deciding = material.pairs.weight, material.deciding
     for array in (
-        weight.indptr, weight.indices, weight.data, material.number, deciding.history.data,
+        weight.indptr, weight.indices, weight.data, material.pairs.asked, material.number, deciding.history.data,
         deciding.history.indices, deciding.targets.item, deciding.targets.row, deciding.is_candidate,
     ):  # fmt: skip
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -178,7 +180,7 @@ def tune(
     with tracked_run(args.mlflow_home, args.shop, f"{args.as_of} encoder {name}", state / "mlflow_run_id") as run:
         run.parameters(
             {"as_of": args.as_of, "base_version": base_version, "pairs": len(pairs), "texts": len(pairs.texts),
-             "seed": args.seed, "device": device, **asdict(settings)}
+             "queries": len(pairs.asked), "seed": args.seed, "device": device, **asdict(settings)}
         )  # fmt: skip
         outcome = trainer.fit(state / "state.pt", args.time_budget, run.figure)
         figures = asdict(outcome)
@@ -195,9 +197,9 @@ def tune(
             about = {
                 "base_model": args.base_model, "base_version": base_version, "made_for": args.as_of,
                 "trained_to": last_seen.isoformat(), "pairs": len(pairs), "texts": len(pairs.texts),
-                "users_deciding": len(material.deciding), "base_value": outcome.base_value,
-                "best_value": outcome.best_value, "best_step": outcome.best_step, "seed": args.seed,
-                "settings": asdict(settings),
+                "queries": len(pairs.asked), "users_deciding": len(material.deciding),
+                "base_value": outcome.base_value, "best_value": outcome.best_value,
+                "best_step": outcome.best_step, "seed": args.seed, "settings": asdict(settings),
             }  # fmt: skip
             version = encoders(args.lake).save(args.as_of, encoder.save, **about)
             write_card(version)

@@ -1,0 +1,25 @@
+select
+    item_id,
+    title,
+    category,
+    brand,
+    cast(price as double) as price,
+    price_band,
+    is_active,
+    cast(popularity as double) as popularity,
+    cast(popularity_rank as bigint) as popularity_rank,
+    cast(trend as double) as trend,
+    cast(views_30d as bigint) as views_30d,
+    cast(purchases_30d as bigint) as purchases_30d,
+    cast(conversion as double) as conversion,
+    cast(return_rate as double) as return_rate,
+    cast(reviews as bigint) as reviews,
+    cast(review_rating as double) as review_rating,
+    cast(review_sentiment as double) as review_sentiment,
+    keywords,
+    buyer_segment,
+    cast(buyer_segment_lift as double) as buyer_segment_lift,
+    is_cold_start,
+    {{ run_columns('model_version') }}
+from {{ output_rows(source('outputs', 'item_portraits')) }}
+order by item_id
