@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from expectations.tables import FEEDS, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, REQUIRED_FEEDS, STATE_FEEDS, Table
+from expectations.tables import (
+    DATA_FRESHNESS,
+    FEEDS,
+    PIPELINE_RUNS,
+    PUBLISHED,
+    REFUSED_CHECKS,
+    REQUIRED_FEEDS,
+    STATE_FEEDS,
+    Table,
+)
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -54,7 +63,7 @@ def feeds_page() -> str:
     return "".join(pages)
 
 
-def tables_page(tables: Iterable[Table] = (*PUBLISHED.values(), PIPELINE_RUNS, REFUSED_CHECKS)) -> str:
+def tables_page(tables: Iterable[Table] = (*PUBLISHED.values(), PIPELINE_RUNS, REFUSED_CHECKS, DATA_FRESHNESS)) -> str:
     """Return docs/tables.md."""
     return _TABLES_HEAD + "".join(_markdown(table, "", "never null") for table in tables)
 
