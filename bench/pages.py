@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ _FEATURES = {
     """,
     "active_campaigns": """
         select printf('c%02d', c.n) as campaign_id, printf('p%07d', i.n) as item_id,
-            printf('Campaign %d', c.n) as name, date '2026-10-30' as starts_on, date '2026-11-10' as ends_on
+            printf('Campaign %d', c.n) as campaign_name, date '2026-10-30' as starts_on,
+            date '2026-11-10' as ends_on
         from range(10) as c(n) cross join range($items) as i(n)
         where i.n % 20 = c.n
     """,
@@ -178,8 +180,8 @@ def pages(lake: Path) -> dict[str, Any]:
     return json.loads((run_dir(lake, "bench") / "lay_out_pages.json").read_text())
 
 
-def rerank(users: int, items: int, answer: Connection) -> None:
-    """Re-rank every user's pool and tell the seconds and the peak of memory."""
+def rerank(users: int, items: int) -> dict[str, Any]:
+    """Re-rank every user's pool and return the seconds and the peak of memory."""
     random = np.random.default_rng(0)
     numbers = np.arange(items)
     values = {
@@ -206,19 +208,13 @@ def rerank(users: int, items: int, answer: Connection) -> None:
         listed += int((reranker.rerank(some, pool, scores).items >= 0).sum())
         seconds += time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer.send({"seconds": round(seconds, 1), "peak_memory_mib": round(peak), "rows": listed})
+    return {"seconds": round(seconds, 1), "peak_memory_mib": round(peak), "rows": listed}
 
 
-def in_its_own_process(users: int, items: int) -> dict[str, Any]:
-    """Measure the re-rank where no other's memory counts."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=rerank, args=(users, items, theirs))
-    process.start()
-    theirs.close()
-    figures = ours.recv()
-    process.join()
-    return dict(figures)
+def in_its_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Work where no other's memory counts: a process begins with the high-water mark of the one that starts it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def main() -> None:
@@ -231,13 +227,13 @@ def main() -> None:
     folder = args.keep or Path(tempfile.mkdtemp(prefix="pages-"))
     lake = folder / "lake"
     try:
-        rows = make_lake(lake, args.users, args.items)
+        rows = in_its_own_process(make_lake, lake, args.users, args.items)
         report = pages(lake)
         bytes_ = (outputs_dir(lake, DAY) / "homepage_layouts.parquet").stat().st_size
     finally:
         if not args.keep:
             shutil.rmtree(folder)
-    reranked = in_its_own_process(args.users, args.items)
+    reranked = in_its_own_process(rerank, args.users, args.items)
     table = {
         "pages": (report["seconds"], report["peak_memory_mib"], report["homepage_layouts"]),
         "re-rank": (reranked["seconds"], reranked["peak_memory_mib"], reranked["rows"]),

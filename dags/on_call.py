@@ -57,8 +57,8 @@ interrupted; copies nothing twice.
 the log says; a network failure is tried again by itself.
 """,
     "clean_entities": """
-Spark: items, users, campaigns, merchandising rules and erasure requests, typed, checked, user ids as pseudonyms. Bad rows go to
-`clean/quarantine` with their reason.
+Spark: items, users, campaigns, merchandising rules and erasure requests, typed, checked, user ids as pseudonyms.
+Bad rows go to `clean/quarantine` with their reason.
 
 **Failure:** a file that cannot be read, or too many bad rows in one file (`max_quarantined_share`). **Do:**
 look at the file that the log names; have the shop hand it over again, or raise the share knowingly.

@@ -97,7 +97,12 @@ with DAG(
     build_features = dbt_build("build_features", "tag:features")
     embed_items = step("embed_items", "ml.text_encoder.embed_items", model="{{ run.settings.text_encoder }}")
     portray = step("portray", "ml.portraits.portray", portrait_writer="{{ run.settings.portrait_writer }}")
-    recommend = step("recommend", "ml.recommender.recommend_home")
+    recommend = step(
+        "recommend",
+        "ml.recommender.recommend_home",
+        variety="{{ run.settings.list_variety }}",
+        exploration_slots="{{ run.settings.exploration_slots }}",
+    )
     lay_out_pages = step("lay_out_pages", "ml.homepage.lay_out_pages")
     evaluate = step("evaluate", "ml.recommender.evaluate_home")
     build_tables = dbt_build("build_tables", "tag:published")

@@ -1,9 +1,9 @@
 """Bring a shop's feeds into the lake, byte for byte.
 
 The source is a folder or an S3 prefix with one folder a feed (events, items, users, campaigns,
-merchandising_rules, campaign_contacts, reviews, erasure_requests). A file is written aside, checked, and renamed into place, and
-then recorded in landing/manifest.jsonl: an interrupted landing goes on where it stopped, and a second one
-copies nothing. A file that changed at the source is landed again; one that vanished there stays.
+merchandising_rules, campaign_contacts, reviews, erasure_requests). A file is written aside, checked, and renamed
+into place, and then recorded in landing/manifest.jsonl: an interrupted landing goes on where it stopped, and a
+second one copies nothing. A file that changed at the source is landed again; one that vanished there stays.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ class Settings:
     currency: str
     text_encoder: str
     portrait_writer: str
+    list_variety: float
+    exploration_slots: int
     text_fine_tuning: str
     text_fine_tuning_seconds: int
     postgres_target: str

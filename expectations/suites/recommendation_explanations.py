@@ -81,7 +81,8 @@ RECOMMENDATION_EXPLANATIONS = published_suite(
                 ) as is_known, recommendation_id
                 from published.recommendation_explanations
             )
-            select count(*) filter (where not is_known), count(*), min(recommendation_id) filter (where not is_known)
+            select count(*) filter (where not is_known), count(*),
+                min(recommendation_id) filter (where not is_known)
             from told
         """),
         "rows",

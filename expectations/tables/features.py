@@ -203,7 +203,7 @@ FEATURES: dict[str, Table] = {
             columns(
                 "campaign_id! string | Campaign.",
                 "item_id! string | Active item that it covers, by itself or by its category.",
-                "name! string | Name of the campaign, as the shop wrote it.",
+                "campaign_name! string | Name of the campaign, as the shop wrote it.",
                 "campaign_type string | Kind: discount, coupon, new_arrivals, ...",
                 "channel string | push, sms, email, home_page, ...",
                 "starts_on! date | First day.",
@@ -212,7 +212,8 @@ FEATURES: dict[str, Table] = {
         ),
         Table(
             "active_rules",
-            "One rule of the shop that holds on the as-of date: what its lists never show, show at a place, or push.",
+            "One rule of the shop that holds on the as-of date: what its lists never show, show at a place, or "
+            "push.",
             ("rule_id",),
             columns(
                 "rule_id! string | Rule.",

@@ -95,13 +95,13 @@ FEEDS: dict[str, Table] = {
         ),
         Table(
             "merchandising_rules",
-            "One rule of the shop on what its lists show. Where item_id, category_path and brand are given together, "
-            "it is about what is all of them.",
+            "One rule of the shop on what its lists show. Where item_id, category_path and brand are given "
+            "together, it is about what is all of them.",
             ("rule_id",),
             columns(
                 "rule_id! string | Id.",
-                "action! string | block (never shown), pin (shown at a place, to all who may see it) or boost (score "
-                "multiplied, among what the model considers).",
+                "action! string | block (never shown), pin (shown at a place, to all who may see it) or boost "
+                "(score multiplied, among what the model considers).",
                 "item_id string | The item that it is about; a pin needs one.",
                 "category_path string | The category that it is about, with all below it.",
                 "brand string | The brand that it is about.",

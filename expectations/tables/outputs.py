@@ -21,10 +21,10 @@ _RECOMMENDATION = columns(
     "reason_text! string | The reason in English, written from these columns alone.",
     "reason_text_zh! string | The reason in Chinese, written from these columns alone.",
     "evidence_type! string | item, segment or category.",
-    "evidence_id! string | The item acted on, the segment, or the category behind the reason; the item itself where "
-    "it is little known.",
-    "contribution! double | How much of the score that evidence gave: its loss without the item or without the rule "
-    "for new items, or what popularity alone gives.",
+    "evidence_id! string | The item acted on, the segment, or the category behind the reason; the item itself "
+    "where it is little known.",
+    "contribution! double | How much of the score that evidence gave: its loss without the item or without the "
+    "rule for new items, or what popularity alone gives.",
     "is_exploration! boolean | Shown to learn rather than by score.",
     "is_promoted! boolean | Moved up by a rule: a new item, which no count speaks for yet.",
     "propensity! double | Chance with which the policy would show this row: 1 where nothing is random.",
@@ -48,13 +48,14 @@ OUTPUTS: dict[str, Table] = {
             ("recommendation_id", "kind", "reason_rank"),
             columns(
                 "recommendation_id! string | Recommendation of home_recommendations.",
-                "kind! string | evidence: what the score loses without one item of the user's past (at most 3 rows), "
-                "or the popularity or rule behind the reason; part: one of the additive parts of the score.",
+                "kind! string | evidence: what the score loses without one item of the user's past (at most 3 "
+                "rows), or the popularity or rule behind the reason; part: one of the additive parts of the "
+                "score.",
                 "reason_rank! integer | From 1. Evidence: the reason shown in home_recommendations, then by "
                 "contribution; parts: largest contribution first.",
                 "reason_code! string | As in home_recommendations for evidence; for a part what it is of: "
-                "item_to_item, text, buy_again, popular_in_segment (the blend); base, blend, sequence_model, mixture, "
-                "item_to_item, text, buy_again, popularity, activity, new_item (a learned recommender).",
+                "item_to_item, text, buy_again, popular_in_segment (the blend); base, blend, sequence_model, "
+                "mixture, item_to_item, text, buy_again, popularity, activity, new_item (a learned recommender).",
                 "evidence_type! string | item, segment, category or part.",
                 "evidence_id! string | The item acted on, the segment, the category, or the name of the part.",
                 "contribution! double | In the unit of `scale`.",

@@ -1,8 +1,9 @@
-"""Hold every reason's words against what is known: nothing may be claimed that is not in the columns and the feeds.
+"""Hold every reason's words against what is known: nothing may be claimed that is not so.
 
-The texts are read back: each must have the form of its reason code, and the name in it must be the name of the evidence
-in its column, in both languages. Then what is claimed is looked up: who is told that they bought something did, an item
-called new is. `python -m ml.explain.checker` runs over all rows of a day and ends with an error where one lies.
+The texts are read back: each must have the form of its reason code, and the name in it must be the name of the
+evidence in its column, in both languages. Then what is claimed is looked up: who is told that they bought
+something did, an item called new is. `python -m ml.explain.checker` runs over all rows of a day and ends with an
+error where one lies.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def _claims(row: Row, known: Known) -> Iterator[str]:
 
 
 def faults(rows: Iterable[Row], known: Known) -> Iterator[tuple[Row, str]]:
-    """Yield each row of home_recommendations that claims what is not so, with what is wrong, once for each claim."""
+    """Yield each row of home_recommendations that claims what is not so, with what is wrong, once a claim."""
     for row in rows:
         if row["reason_code"] not in _FORMS:
             yield row, f"{row['reason_code']} is no reason"
@@ -206,7 +207,9 @@ def check_reasons(args: argparse.Namespace) -> dict[str, Any]:
             counts[row["reason_code"]] += 1
             yield row
 
-    found = [f"{row['recommendation_id']} ({row['reason_code']}): {wrong}" for row, wrong in faults(counted(), known)]
+    found = [
+        f"{row['recommendation_id']} ({row['reason_code']}): {wrong}" for row, wrong in faults(counted(), known)
+    ]
     log.info("%d reasons held against what is known, %d at fault", counts.total(), len(found))
     if found:
         raise StepError(

@@ -29,7 +29,9 @@ def _evidence(shard: Shard, evidence: Evidence, reasons: Reasons, item_ids: np.n
     item, fall = ranked.item[there], ranked.from_item[there]
     source, is_bought = ranked.source[there], ranked.is_bought[there]
     # The reason shown comes first; where that is a rule or popularity, the user's own items come after it.
-    main_is_item = (evidence.source[there] != POPULAR) & (item_ids[np.maximum(item[:, 0], 0)] == reasons.evidence_id)
+    main_is_item = (evidence.source[there] != POPULAR) & (
+        item_ids[np.maximum(item[:, 0], 0)] == reasons.evidence_id
+    )
     main_is_item &= reasons.evidence_type == "item"
     cells, places = np.nonzero(item >= 0)
     others = ~((places == 0) & main_is_item[cells])

@@ -1,8 +1,8 @@
 """The additive parts of a score, by what they are of.
 
-    blend     the sums of its sources add up to the score
-    learned   the mixture's two terms, the trees' contributions (SHAP; Lundberg et al., 2020) summed over the features of
-              a group, the trees' base, and the lift of new items add up to the score's logarithm
+blend     the sums of its sources add up to the score
+learned   the mixture's two terms, the trees' contributions (SHAP; Lundberg et al., 2020) summed over groups of
+          features, the trees' base, and the lift of new items add up to the score's logarithm
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OF_THE_PAIR = ("repeat_rate", "times_bought", "days_since_bought", "due", "last
 
 @dataclass(frozen=True)
 class Parts:
-    """`values` is users x list length x `names`: they add up to the score, or to its logarithm, as `scale` says."""
+    """`values` is users x list length x `names`: they add up to the score or its logarithm, as `scale` says."""
 
     names: tuple[str, ...]
     values: np.ndarray

@@ -100,7 +100,11 @@ def reasons_of(shop: Shop, attributes: Attributes, shard: Shard, evidence: Evide
     texts = [
         reasons.reason_texts(
             code,
-            reasons.segment_names(name) if of == "segment" else (titles[p], titles[p]) if of == "item" else (name, name),
+            reasons.segment_names(name)
+            if of == "segment"
+            else (titles[p], titles[p])
+            if of == "item"
+            else (name, name),
             bool(p == i),
         )
         for code, of, name, p, i in zip(codes, kind, evidence_id, past, item, strict=True)

@@ -35,7 +35,7 @@ class Campaigns:
 def load_campaigns(inputs: PageInputs) -> Campaigns:
     """Read the campaigns that run and the items that they cover and may be shown."""
     rows = inputs.connection.execute("""
-        select campaigns.campaign_id, any_value(campaigns.name), list(items.item order by items.item)
+        select campaigns.campaign_id, any_value(campaigns.campaign_name), list(items.item order by items.item)
         from features.features.active_campaigns as campaigns
         inner join items using (item_id)
         where items.is_shown

@@ -15,6 +15,7 @@ import numpy as np
 from ml.homepage.inputs import PageInputs
 from ml.homepage.settings import BUY_AGAIN, NEW, POPULAR, PRICE_DROPS, VIEWED, PageSettings
 
+HABIT, TWICE = 0, 1  # kinds of buy again
 IN_REGION, IN_SEGMENT = 0, 1  # kinds of popular
 SIMILAR, TOGETHER = 0, 1  # kinds of because_you_viewed
 LOOKED_AT, IN_FAVORITE = 0, 1  # kinds of price drops
@@ -30,7 +31,7 @@ with rhythms as (
     from history
     where days_bought > 1 and not is_unwanted
 )
-select "user", item, 0 as kind, cast(round(gap) as bigint) as evidence
+select "user", item, cast(days_bought = 2 as integer) as kind, cast(round(gap) as bigint) as evidence
 from rhythms
 where days_since >= $due_from * gap and days_since <= $due_until * gap
 order by "user", days_bought desc, item
@@ -183,4 +184,4 @@ def candidates(inputs: PageInputs, module: str, settings: PageSettings) -> Candi
     sql = _STATEMENTS[module]
     rows = inputs.fetch(sql, {name: known[name] for name in set(re.findall(r"\$(\w+)", sql))})
     found = Candidates(rows["user"], rows["item"], rows["kind"], rows["evidence"])
-    return found.of(inputs.is_shown[found.item])
+    return found

@@ -1,11 +1,12 @@
 """The chance that an item is bought, where the list does not tell it.
 
-An item outside of the list has been scored below what stands in it (but for what rules and variety moved), so its
-chance is taken to be at most that of the list's least likely row, its floor; rows shown to learn aside. How far
-below depends on why the item is shown, and that is measured: each module is filled, by its own rules, for the day
-a week earlier, and what of it was bought in the week since is counted. Today's similar items, price drops and
-lists of regions stand in for those of that day, which flatters these modules a little; the cap holds all the
-same.
+An item outside of the list has been scored below what stands in it (but for what rules and variety moved), so
+its chance is taken to be at most that of the list's least likely row, its floor; rows shown to learn aside. How
+far below depends on why the item is shown, and that is measured: each module is filled, by its own rules, for
+the days one to four weeks earlier, and what of it was bought in the week after each is counted. Four weeks, so
+that one day more changes little and pages stay. What was popular is counted anew for these days. Two things
+flatter: today's similar items and price drops stand in for those of then, and only today the list takes the
+likeliest items away.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ml.homepage.layout import NO_ROW, Listed, place_in_group
 from ml.homepage.settings import FOR_YOU, ITEM_MODULES, MODULES, PageSettings
 
 DAYS = 7
-USERS = 20_000  # pseudonyms are in no order of their own: the first ones are like any
+WEEKS = 4
+USERS = 10_000  # pseudonyms are in no order of their own: the first ones are like any
 PRIOR = 1_000.0  # shown items at the shop's own rate, before a module's own count
 
 _BOUGHT_SINCE = """
@@ -28,7 +30,9 @@ select distinct shard_users."user", items.item
 from features.features.user_actions
 inner join shard_users using (user_id)
 inner join items using (item_id)
-where event_type = 'purchase' and event_date > getvariable('day')
+where
+    event_type = 'purchase'
+    and event_date > getvariable('day') and event_date <= getvariable('day') + 7
 order by all
 """
 
@@ -58,21 +62,24 @@ class ModuleRates:
 
 
 def measure_rates(inputs: PageInputs, settings: PageSettings) -> ModuleRates:
-    """Fill each module for a week earlier, for up to 20,000 users, and count what was bought since."""
+    """Fill each module for four earlier days and up to 10,000 users; count what was bought in the week after."""
     shown, bought = np.zeros((len(MODULES), KINDS)), np.zeros((len(MODULES), KINDS))
     n_items, users, purchases = len(inputs.item_ids), 0, 0
-    for first, last in inputs.shards(USERS):
-        inputs.open_shard(first, last, days_earlier=DAYS)
-        since = inputs.fetch(_BOUGHT_SINCE)
-        keys = since["user"] * n_items + since["item"]
-        users, purchases = users + last - first + 1, purchases + len(keys)
-        for module in ITEM_MODULES:
-            if module != FOR_YOU:
-                pool = candidates(inputs, module, settings)
-                pool = pool.of(place_in_group(pool.user) < settings.sizes[module][1])
-                is_bought = np.isin(pool.user * n_items + pool.item, keys)
-                shown[MODULES.index(module)] += np.bincount(pool.kind, minlength=KINDS)
-                bought[MODULES.index(module)] += np.bincount(pool.kind, is_bought, KINDS)
+    for week in range(1, WEEKS + 1):
+        inputs.read_popular(DAYS * week)
+        for first, last in inputs.shards(USERS):
+            inputs.open_shard(first, last, days_earlier=DAYS * week)
+            since = inputs.fetch(_BOUGHT_SINCE)
+            keys = since["user"] * n_items + since["item"]
+            users, purchases = users + last - first + 1, purchases + len(keys)
+            for module in ITEM_MODULES:
+                if module != FOR_YOU:
+                    pool = candidates(inputs, module, settings)
+                    pool = pool.of(place_in_group(pool.user) < settings.sizes[module][1])
+                    is_bought = np.isin(pool.user * n_items + pool.item, keys)
+                    shown[MODULES.index(module)] += np.bincount(pool.kind, minlength=KINDS)
+                    bought[MODULES.index(module)] += np.bincount(pool.kind, is_bought, KINDS)
+    inputs.read_popular()
     usual = purchases / max(users * int(inputs.is_shown.sum()), 1)
     return ModuleRates(shown, bought, (bought + PRIOR * usual) / (shown + PRIOR))
 

@@ -53,9 +53,11 @@ select
     row_number() over (partition by items.category order by items.popularity desc, items.item) as place
 from features.features.price_drops as price_drops
 inner join items using (item_id)
-where items.is_shown;
+where items.is_shown
+"""
 
-create temp table popular_in as
+_POPULAR = """
+create or replace temp table popular_in as
 select 'region' as kind, region as name, items.item, rank
 from features.features.region_items inner join items using (item_id)
 where items.is_shown
@@ -63,6 +65,34 @@ union all
 select 'segment', segment, items.item, rank
 from features.features.segment_items inner join items using (item_id)
 where items.is_shown
+"""
+
+#: The same for the end of getvariable('day'), which a feature table of another day cannot tell: by plain counts of
+#: 30 days, for the regions that have a list.
+_POPULAR_THEN = """
+create or replace temp table popular_in as
+with actions as (
+    select users.region, users.segment, items.item, actions.event_type
+    from features.features.user_actions as actions
+    inner join users using (user_id)
+    inner join items using (item_id)
+    where
+        actions.event_date <= getvariable('day') and actions.event_date > getvariable('day') - 30
+        and actions.event_type not in ('dismiss', 'return') and items.is_shown
+),
+counted as (
+    select 'region' as kind, region as name, item, count(*) as actions
+    from actions
+    where event_type = 'purchase' and region in (select region from features.features.region_items)
+    group by all
+    union all
+    select 'segment', segment, item, count(*) from actions group by all
+    union all
+    select 'segment', 'all', item, count(*) from actions group by all
+)
+select kind, name, item, row_number() over (partition by kind, name order by actions desc, item) as rank
+from counted
+qualify rank <= 100;
 """
 
 #: Made for a shard of users, as known at the end of getvariable('day'): what each did, and which items a module
@@ -162,6 +192,7 @@ class PageInputs:
         self._read_blocked()
         self.connection.execute(f"set variable least_alike = {settings.least_alike}")
         self.connection.execute(_SHOP)
+        self.read_popular()
         items = self.connection.execute(
             "select item_id, title, coalesce(category, '') as category, is_shown from items order by item"
         ).fetchnumpy()
@@ -204,6 +235,15 @@ class PageInputs:
         blocked = pa.table({"item_id": pa.array(attributes.item_ids[rules.blocked], pa.string())})
         self.connection.register("blocked", blocked)
 
+    def read_popular(self, days_earlier: int = 0) -> None:
+        """Gather what is popular on the day, or what was some days before it."""
+        self._set_day(days_earlier)
+        self.connection.execute(_POPULAR_THEN if days_earlier else _POPULAR)
+
+    def _set_day(self, days_earlier: int) -> None:
+        day = self.as_of - timedelta(days=days_earlier)
+        self.connection.execute(f"set variable day = date '{day}'")
+
     def close(self) -> None:
         """Let go of the file."""
         self.connection.close()
@@ -220,10 +260,9 @@ class PageInputs:
         What users were shown is known for the day only: what it bars was not bought since, so that an earlier day
         does without.
         """
-        day = self.as_of - timedelta(days=days_earlier)
         seen_too_often = "null" if days_earlier else self.settings.seen_too_often or "null"
         self.connection.execute(f"set variable seen_too_often = {seen_too_often}")
-        self.connection.execute(f"set variable day = date '{day}'")
+        self._set_day(days_earlier)
         self.connection.execute(f"set variable first_user = {first}")
         self.connection.execute(f"set variable last_user = {last}")
         self.connection.execute(_SHARD)

@@ -109,10 +109,16 @@ def _buy_again(
     columns: _Columns, where: np.ndarray, inputs: PageInputs, campaigns: Campaigns, placed: Placed, lists: Lists
 ) -> None:
     columns.put_titles(where, _constant(texts.BUY_AGAIN_TITLE, len(where)))
-    days = placed.evidence[where].astype(str).astype(object)
-    columns.put_reasons(
-        where, texts.DUE, "rhythm", days, _written(days, lambda text: texts.rhythm_reason(int(text)))
-    )
+    is_habit = placed.kind[where] == pools.HABIT
+    for habit, code in ((True, texts.DUE_HABIT), (False, texts.DUE_TWICE)):
+        mine = where[is_habit == habit]
+        days = placed.evidence[mine]
+        told = _written(days, partial(_rhythm, is_habit=habit))
+        columns.put_reasons(mine, code, "rhythm", days.astype(str).astype(object), told)
+
+
+def _rhythm(days: str, *, is_habit: bool) -> Text:
+    return texts.rhythm_reason(int(days), is_habit=is_habit)
 
 
 def _price_drops(

@@ -12,7 +12,8 @@ Text = tuple[str, str]
 (
     CAMPAIGN_PICK,
     CAMPAIGN_LOOK,
-    DUE,
+    DUE_HABIT,
+    DUE_TWICE,
     PRICE_DROP_LOOK,
     PRICE_DROP_FAVORITE,
     SIMILAR,
@@ -27,6 +28,7 @@ Text = tuple[str, str]
     "campaign_with_your_pick",
     "campaign_with_your_look",
     "due_again",
+    "bought_twice",
     "price_drop_on_your_look",
     "price_drop_in_your_category",
     "similar_text",
@@ -65,11 +67,17 @@ def hero_reason(item: str, *, is_pick: bool) -> Text:
     return f"With {item}, which you looked at", f"含你看过的“{item}”"
 
 
-def rhythm_reason(days: int) -> Text:
-    """Say how often the user buys it."""
+def rhythm_reason(days: int, *, is_habit: bool) -> Text:
+    """Say how often the user buys it; of two purchases no more than that there were two."""
     if days <= 1:
-        return "You buy this about every day", "你差不多每天都买"
-    return f"You buy this about every {days} days", f"你大约每{days}天买一次"
+        return (
+            ("You buy this about every day", "你差不多每天都买")
+            if is_habit
+            else ("You bought this twice", "你买过两次")
+        )
+    if is_habit:
+        return f"You buy this about every {days} days", f"你大约每{days}天买一次"
+    return f"You bought this twice, {days} days apart", f"你买过两次，相隔{days}天"
 
 
 def viewed_title(item: str) -> Text:

@@ -45,6 +45,7 @@ class Goods:
     shelf: np.ndarray
     price: np.ndarray
     created: np.ndarray
+    text_hashes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _goods(connection: duckdb.DuckDBPyConnection) -> Goods:
     rows = connection.execute(
         """
         select
-            item_id, title, category_path, category, brand, price,
+            item_id, title, category_path, category, brand, price, text_hash,
             cast(created_on - date '1970-01-01' as double) as created
         from features.features.item_features
         order by item_id
@@ -168,6 +169,7 @@ def _goods(connection: duckdb.DuckDBPyConnection) -> Goods:
     return Goods(
         _strings(rows["item_id"]), _strings(rows["title"]), np.where(hidden, "", category),
         np.where(hidden, "", brand), shelf, _floats(rows["price"]), _floats(rows["created"]),
+        _strings(rows["text_hash"]),
     )  # fmt: skip
 
 

@@ -12,8 +12,6 @@ from ml.portraits.evidence import PLATFORM_UNKNOWN, Evidence
 from ml.portraits.shrink import size_of_shares
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-WEEKDAYS_ZH = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
-PLATFORM_NAMES = {"web": "网页", "ios": "iOS 应用", "android": "安卓应用", "mini_program": "小程序"}
 HOUR_REACH = 2  # hours on either side of the usual one that count as usual
 
 

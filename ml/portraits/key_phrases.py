@@ -55,13 +55,16 @@ def terms_of(text: str) -> list[str]:
     return terms
 
 
-def key_phrases(titles: Sequence[str], reviews: Iterable[tuple[int, str]], most: int = 5) -> list[str]:
+def key_phrases(
+    titles: Sequence[str], reviews: Iterable[tuple[int, str]], most: int = 5, most_reviews: int = MOST_REVIEWS
+) -> list[str]:
     """Return each item's phrases, most telling first, joined by ', '; '' for none.
 
     Args:
         titles: one an item.
-        reviews: (place of the item, text), latest first: no more than MOST_REVIEWS of each are read.
+        reviews: (place of the item, text), latest first.
         most: phrases an item.
+        most_reviews: read of an item.
 
     """
     number: dict[str, int] = {}
@@ -78,7 +81,7 @@ def key_phrases(titles: Sequence[str], reviews: Iterable[tuple[int, str]], most:
         in_title[item] = add(item, title)
     read = np.zeros(len(titles), dtype=np.int64)
     for item, text in reviews:
-        if read[item] < MOST_REVIEWS:
+        if read[item] < most_reviews:
             read[item] += 1
             add(item, text)
     if not number:

@@ -1,8 +1,9 @@
 """Portray users, segments and items for one day.
 
-Reads the features, writes user_traits, user_profiles, taste_segments and item_portraits, and the segments'
-centroids, from which the next day goes on. Nothing later than the day is read; of earlier days only the latest
-centroids. Users are put in words a shard at a time; the time goes with the actions of a year.
+Reads the features, and the item vectors where the shop has no categories of its own; writes user_traits,
+user_profiles, taste_segments and item_portraits, and the centroids from which the next day goes on. Nothing later
+than the day is read; of earlier days only the latest centroids. Users are put in words a shard at a time; the time
+goes with the actions of a year (100,000 users with 6 million actions: 3 minutes and 3 GiB on one core).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from ml.portraits.believe import Believed, believe
 from ml.portraits.evidence import Evidence, load_evidence
 from ml.portraits.habits import WEEKDAYS
+from ml.portraits.item_groups import with_categories
 from ml.portraits.item_portraits import item_portraits, number
 from ml.portraits.portrait_text import Shop
 from ml.portraits.segment_words import names, segment_rows
@@ -98,7 +100,7 @@ def portray(args: argparse.Namespace) -> dict[str, Any]:
     """Write the day's portraits and report how they came about."""
     writer = writer_of(args.portrait_writer)
     with connect(args.lake) as connection:
-        evidence = load_evidence(connection, args.as_of)
+        evidence, categories = with_categories(load_evidence(connection, args.as_of), args.lake)
         log.info(
             "%d users, %d items, %d actions, %d reviews", len(evidence.people), len(evidence.goods.item_ids),
             len(evidence.actions.user), len(evidence.reviews.user),
@@ -125,6 +127,7 @@ def portray(args: argparse.Namespace) -> dict[str, Any]:
         "model_version": version,
         "users": len(people),
         **written,
+        **categories,
         "segments": believed.segments.report,
         "sentiment": believed.judged.report,
         "everyones_days_between_orders": round(believed.rhythm.everyones_gap, 2),

@@ -39,7 +39,9 @@ def lifecycle_belief(evidence: Evidence, active: Seen, there: Presence) -> Belie
     alive = np.where(known, np.nan_to_num(there.alive), 0.0)
     leaving = np.isin(stage, ("at_risk", "dormant"))
     confidence = np.where(leaving, np.where(known, 1.0 - alive, 0.0), alive)
-    until = np.where(known & ~leaving, active.last + 1.0 + np.nan_to_num(there.days_until(FLOOR)), np.nan)
+    # Told of everybody every day: what has faded already stands until the day is over.
+    until = np.maximum(active.last + 1.0 + there.days_until(FLOOR), evidence.end_of_day)
+    until = np.where(known & ~leaving, until, np.nan)
     count = active.days.astype(np.int64)
     first = _known_from(evidence, active)
 

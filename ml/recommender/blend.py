@@ -89,7 +89,7 @@ class RankedEvidence:
         from_item: np.ndarray,
         is_bought: np.ndarray,
     ) -> RankedEvidence:
-        """Keep the first N_EVIDENCE entries of each cell (its number in `shape`, flat, sorted) that gave anything."""
+        """Keep the first N_EVIDENCE entries that gave anything of each cell (flat number in `shape`, sorted)."""
         kept = np.flatnonzero(from_item > 0)
         cell = cell[kept]
         place = np.arange(len(kept)) - np.searchsorted(cell, cell)

@@ -263,9 +263,7 @@ def describe(
         extra = [*(np.where(part > 0, part, -np.inf) for part in parts)]
         if sources.model is not None:
             extra.append(scores.log_probability)
-        items, values = _choose(
-            mixed, extra, sources.new, _new_parts(sources, scores, look_alike), pool or Pool()
-        )
+        items, values = _choose(mixed, extra, sources.new, _new_parts(sources, scores, look_alike), pool or Pool())
     else:
         values = np.where(items >= 0, np.take_along_axis(mixed, np.maximum(items, 0), axis=1), -np.inf)
     there = np.maximum(items, 0)

@@ -26,7 +26,7 @@ _MODEL, _SEQUENCE, _RANKER = "model.json", "sequence.pt", "ranker.txt"
 
 @dataclass(frozen=True)
 class Listed(Shard):
-    """A shard's pools or lists with exp(score), and the `candidates` they were chosen from by what `sources` say."""
+    """A shard's pools or lists, exp(score), and the `candidates` they were chosen from by what `sources` say."""
 
     sources: Scores
     candidates: Candidates

@@ -2,8 +2,8 @@
 
 Each user is scored again without any action on one item, by the very model that made the list: blend, sequence
 model, features, trees. Tried are the items that the blend names most often as evidence in the user's list, and the
-latest one. Of those that the user liked, the one whose absence costs an item most is its reason. Where no absence costs anything, popularity
-is, with what the item scores for somebody who never did anything.
+latest one. Of those that the user liked, the one whose absence costs an item most is its reason. Where no absence
+costs anything, popularity is, with what the item scores for somebody who never did anything.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Reads the features and the item vectors, writes home_recommendations, recommendation_explanations,
 recommendation_filters and similar_items. The champion of the weekly training scores, or the blend where none is
-promoted; its settings then are chosen on the shop's own last 7 days. Of each user's best by score the lists are made
-by `ml.rerank`: rules, variety, exploration. Chances are calibrated on the last 7 days, predicted from what came before.
+promoted; its settings then are chosen on the shop's own last 7 days. Of each user's best by score `ml.rerank`
+makes the lists: rules, variety, exploration. Chances are calibrated on the last 7 days, predicted from what came
+before.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ml.rerank.moves import Moves
 from ml.rerank.reranker import Reranker
 from ml.rerank.settings import RerankSettings
 from ml.text_encoder import store
-from qianmian.step import run_step, step_parser
+from qianmian.step import StepError, run_step, step_parser
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,7 @@ class Maker:
         # A place by score is what the chances were learned by, so they are the pool's.
         chances = reranked.of_pool(self.calibration.probability(pool.scores, self.activity[pool.users]))
         there = reranked.items >= 0
-        lists = replace(
-            pool, items=reranked.items, scores=np.where(there, reranked.of_pool(pool.scores), -np.inf)
-        )
+        lists = replace(pool, items=reranked.items, scores=np.where(there, reranked.of_pool(pool.scores), -np.inf))
         evidence = serving.explain(lists)
         is_lifted = serving.is_lifted(lists)
         lift = np.where(is_lifted, serving.lift_falls(lists), 0.0)
@@ -111,10 +110,12 @@ class Maker:
         }  # fmt: skip
 
 
-def write_lists(args: argparse.Namespace, maker: Maker, version: str) -> tuple[dict[str, int], dict[str, Counter[str]]]:
+def write_lists(
+    args: argparse.Namespace, maker: Maker, version: str
+) -> tuple[dict[str, int], dict[str, Counter[str]]]:
     """Write the three tables a shard at a time; return their rows, and lists by source and filters by rule."""
     everyone = np.arange(len(maker.shop.users.user_ids))
-    rows: Counter[str] = Counter({name: 0 for name in (LISTS, EXPLANATIONS, FILTERS)})
+    rows: Counter[str] = Counter(dict.fromkeys((LISTS, EXPLANATIONS, FILTERS), 0))
     counts: dict[str, Counter[str]] = {"by_source": Counter(), "by_rule": Counter()}
     done = 0
     with ExitStack() as open_tables:
@@ -132,13 +133,28 @@ def write_lists(args: argparse.Namespace, maker: Maker, version: str) -> tuple[d
     return dict(rows), counts
 
 
+def rerank_settings(args: argparse.Namespace) -> RerankSettings:
+    """Return the re-rank's settings with what the command line says of them.
+
+    Raises:
+        StepError: a setting is out of its range.
+
+    """
+    try:
+        return RerankSettings(variety=args.variety, exploration_slots=args.exploration_slots)
+    except ValueError as error:
+        raise StepError(
+            f"{error}", "list_variety is from 0 to below 1, exploration_slots is 0 or more: see qianmian.toml."
+        ) from error
+
+
 def recommend_home(args: argparse.Namespace) -> dict[str, Any]:
     """Write the day's lists and report how they came about."""
     text_version = store.chosen_version(args.lake, args.as_of)
     with connect(args.lake) as connection:
         shop = load_shop(connection, args.as_of)
         items = items_of(shop, store.read(args.lake, text_version, shop.catalogue.text_hashes))
-        reranker = Reranker.load(connection, shop, items.text, RerankSettings(), SURFACE)
+        reranker = Reranker.load(connection, shop, items.text, rerank_settings(args), SURFACE)
     log.info(
         "%d users, %d items, %d actions", len(shop.users.user_ids), len(shop.catalogue.item_ids), len(shop.log)
     )
@@ -146,7 +162,9 @@ def recommend_home(args: argparse.Namespace) -> dict[str, Any]:
     log.info("recommender: %s%s", chosen.version, f" ({chosen.note})" if chosen.note else "")
     day = serve_day(chosen, shop, items)
     blend, calibration, rules = day.serving.blend, day.calibration, reranker.rules.rules
-    log.info("rules of the shop that hold: %d, of %d items never to be shown", len(rules), int(reranker.blocked.sum()))
+    log.info(
+        "rules of the shop that hold: %d, of %d items never to be shown", len(rules), int(reranker.blocked.sum())
+    )
     repeat_share = blend.items.repeat_share
     log.info("repeat purchases: %.1f%% of lines, so bought items may %scome back", 100 * repeat_share,
              "" if blend.allows_repeats else "not ")  # fmt: skip
@@ -180,7 +198,16 @@ def recommend_home(args: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the step."""
-    run_step("recommend_home", recommend_home, step_parser(__doc__), argv)
+    parser = step_parser(__doc__)
+    defaults = RerankSettings()
+    parser.add_argument(
+        "--variety", type=float, default=defaults.variety, help="0: by score alone (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--exploration-slots", type=int, default=defaults.exploration_slots,
+        help="places of a list drawn at random (default: %(default)s)",
+    )  # fmt: skip
+    run_step("recommend_home", recommend_home, parser, argv)
 
 
 if __name__ == "__main__":

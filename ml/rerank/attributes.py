@@ -50,6 +50,4 @@ def load_attributes(connection: duckdb.DuckDBPyConnection) -> Attributes:
         """
     ).fetchnumpy()
     columns = {name: np.asarray(values, dtype=object) for name, values in rows.items()}
-    return Attributes.of(
-        columns["item_id"], columns["category_path"], **{name: columns[name] for name in NAMES}
-    )
+    return Attributes.of(columns["item_id"], columns["category_path"], **{name: columns[name] for name in NAMES})

@@ -45,12 +45,13 @@ def filter_columns(shop: Shop, reranker: Reranker, moves: Moves) -> dict[str, An
     """Return rows of recommendation_filters, sorted by their key."""
     moves = moves.in_order()
     rules = reranker.rules.rules
-    is_shops = moves.shop_rule >= 0
     names = np.array([*(rule.rule_id for rule in rules), None], dtype=object)  # -1 takes the last
     versions = np.array([*(rule.version for rule in rules), reranker.settings.version], dtype=object)
 
     def ranks(values: np.ndarray) -> np.ndarray:
-        return np.where(values == NO_RANK, None, values.astype(object))
+        told = values.astype(object)
+        told[values == NO_RANK] = None
+        return told
 
     return {
         "user_id": shop.users.user_ids[moves.user],
@@ -58,7 +59,7 @@ def filter_columns(shop: Shop, reranker: Reranker, moves: Moves) -> dict[str, An
         "item_id": shop.catalogue.item_ids[moves.item],
         "rule": np.array(RULES, dtype=object)[moves.rule],
         "action": np.array(ACTIONS, dtype=object)[moves.action],
-        "rule_id": np.where(is_shops, names[moves.shop_rule], None),
+        "rule_id": names[moves.shop_rule],
         "rule_version": versions[moves.shop_rule],
         "rank_before": ranks(moves.rank_before),
         "rank_after": ranks(moves.rank_after),

@@ -42,7 +42,7 @@ class Cap:
 
 @dataclass(frozen=True)
 class Constraints:
-    """What bounds the choice, all users x candidates but `pins`: users x places, the candidate there, NO_PIN or HELD.
+    """What bounds the choice, all users x candidates but `pins`: users x places, a candidate, NO_PIN or HELD.
 
     `allowed` is never let go of; `seen` are to be avoided; of `tail` at least `n_tail` are wanted.
     """
@@ -55,7 +55,7 @@ class Constraints:
     n_tail: int
 
     def left_for_one_more(self, chosen: np.ndarray) -> np.ndarray:
-        """Return which candidates may join lists (users x places, -1 none) without breaking a cap; if none, any."""
+        """Return which candidates may join lists (users x places) without breaking a cap; if none, any."""
         users = np.arange(len(chosen))[:, None]
         left = self.allowed.copy()
         for place in range(chosen.shape[1]):

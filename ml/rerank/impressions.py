@@ -1,4 +1,4 @@
-"""How often a user was shown an item without an answer: from the feature table user_impressions, where there is one."""
+"""How often a user was shown an item without an answer, where the shop logs it."""
 
 from __future__ import annotations
 

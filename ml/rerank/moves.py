@@ -39,7 +39,8 @@ class Moves:
     @staticmethod
     def joined(parts: Sequence[Moves]) -> Moves:
         """Put rows one after the other."""
-        empty = Moves(*[np.zeros(0, dtype=np.int64)] * (len(fields(Moves)) - 1), np.zeros(0))
+        none = np.zeros(0, dtype=np.int64)
+        empty = Moves(none, none, none, none, none, none, none, np.zeros(0))
         some = [part for part in parts if len(part)] or [empty]
         return Moves(*[np.concatenate([getattr(part, f.name) for part in some]) for f in fields(Moves)])
 
@@ -61,7 +62,7 @@ def rows(
     shop_rule: np.ndarray | int = -1,
     figure: np.ndarray | float = 0.0,
 ) -> Moves:
-    """Return a row for each cell of `where` (users x candidates); the other arrays are of its shape, or one value."""
+    """Return a row for each cell of `where` (users x candidates); others are of its shape, or one value."""
     cells = np.nonzero(where)
 
     def at(values: np.ndarray | int | float) -> np.ndarray:
@@ -91,4 +92,6 @@ def details(moves: Moves) -> list[str]:
         "exploration": "drawn from {0:.0f} candidates beyond the list",
     }
     forms = [said[name] for name in RULES]
-    return [forms[rule].format(figure) for rule, figure in zip(moves.rule.tolist(), moves.figure.tolist(), strict=True)]
+    return [
+        forms[rule].format(figure) for rule, figure in zip(moves.rule.tolist(), moves.figure.tolist(), strict=True)
+    ]

@@ -155,9 +155,13 @@ class Reranker:
         if not parts:
             none = np.zeros((0, length), dtype=np.int64)
             return Reranked(none, none, none.astype(bool), none.astype(np.float64), Moves.joined([]))
-        whole = [np.concatenate([getattr(part, n) for part in parts]) for n in ("column", "items")]
-        drawn = [np.concatenate([getattr(part, n) for part in parts]) for n in ("is_exploration", "propensity")]
-        return Reranked(*whole, *drawn, Moves.joined([part.moves for part in parts]))
+        return Reranked(
+            np.concatenate([part.column for part in parts]),
+            np.concatenate([part.items for part in parts]),
+            np.concatenate([part.is_exploration for part in parts]),
+            np.concatenate([part.propensity for part in parts]),
+            Moves.joined([part.moves for part in parts]),
+        )
 
     def _block(
         self, users: np.ndarray, items: np.ndarray, scores: np.ndarray, length: int, explores: bool, pins: bool

@@ -1,8 +1,9 @@
 """The shop's own rules, as data: what never to show, what to show at a place, what to push.
 
 A rule is about one item, one branch of the category tree, one brand, or where several of these are given, about
-what is all of them. `block` keeps items from every list, `pin` puts one item at a place, `boost` multiplies scores,
-within what the model already considers. A block outweighs a pin; what a user may not be shown no pin shows.
+what is all of them. `block` keeps items from every list, `pin` puts one item at a place, `boost` multiplies
+scores, within what the model already considers. A block outweighs a pin; what a user may not be shown no pin
+shows.
 """
 
 from __future__ import annotations
@@ -82,9 +83,7 @@ class Rules:
     @classmethod
     def of(cls, rules: Sequence[Rule], surface: str, attributes: Attributes) -> Rules:
         """Turn the rules that hold on `surface` into arrays; of equal ones the first by id comes first."""
-        mine = tuple(
-            sorted((r for r in rules if r.surface in (None, "", surface)), key=lambda rule: rule.rule_id)
-        )
+        mine = tuple(sorted((r for r in rules if r.surface in (None, "", surface)), key=lambda rule: rule.rule_id))
         n_items = len(attributes.item_ids)
         blocked_by, boosted_by = np.full(n_items, -1), np.full(n_items, -1)
         factor, most = np.ones(n_items), np.zeros(n_items)

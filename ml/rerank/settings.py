@@ -19,7 +19,7 @@ class RerankSettings:
     # (Carbonell, Goldstein, 1998).
     method: str = "dpp"
     # 0: by score alone; towards 1: by variety alone.
-    variety: float = 0.15
+    variety: float = 0.3
 
     # What makes two items alike: a weighted mean of 1 for the same category, brand, price band, and the cosine of
     # their texts. Where a catalogue lacks an attribute, the others' weights stand for it.
@@ -28,10 +28,10 @@ class RerankSettings:
     brand_weight: float = 0.1
     price_band_weight: float = 0.05
 
-    # At most this share of a list's places is of one brand or one category (its first level), where the pool allows.
+    # At most this share of a list is of one brand or one category (its first level), where the pool allows.
     brand_cap: float = 0.5
     category_cap: float = 0.8
-    # At least this share of a list is of items outside the head (ml.metrics.beyond_accuracy.is_tail); 0: as it comes.
+    # At least this share of a list is outside the head (ml.metrics.beyond_accuracy.is_tail); 0: as it comes.
     tail_share: float = 0.0
 
     # Places drawn at random from candidates beyond the list, the first of them here; 0 for none.

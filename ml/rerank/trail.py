@@ -14,7 +14,7 @@ from ml.rerank.settings import POOL_LENGTH
 
 @dataclass(frozen=True)
 class Before:
-    """Pools, users x candidates: items by score, log relevance (boosts in it), boost factors, blocks, times shown."""
+    """Pools, users x candidates: items by score, log relevance with boosts, their factors, blocks, times shown."""
 
     users: np.ndarray
     items: np.ndarray
@@ -41,7 +41,7 @@ class After:
 
 
 def _ranks_within(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return each counting cell's rank from 1, largest first, among the counting cells of its row; else NO_RANK."""
+    """Return each counting cell's rank from 1, largest first, among those of its row; else NO_RANK."""
     order = np.argsort(np.where(counts, -values, np.inf), axis=1, kind="stable")
     ranks = np.empty(values.shape, dtype=np.int64)
     np.put_along_axis(ranks, order, np.arange(1, values.shape[1] + 1)[None, :], axis=1)
@@ -88,8 +88,15 @@ def told(before: Before, after: After, bounds: Constraints) -> Moves:
     user, place = np.nonzero(after.pinned >= 0)
     is_pinned[user, after.pinned[user, place]] = True
 
-    def row(where: np.ndarray, rule: str, action: np.ndarray | int, **more: np.ndarray | float) -> Moves:
-        return rows(where, before.users, before.items, rule, action, by_score, rank, **more)
+    def row(
+        where: np.ndarray,
+        rule: str,
+        action: np.ndarray | int,
+        *,
+        shop_rule: np.ndarray | int = -1,
+        figure: np.ndarray | float = 0.0,
+    ) -> Moves:
+        return rows(where, before.users, before.items, rule, action, by_score, rank, shop_rule, figure)
 
     item = np.maximum(before.items, 0)
     moved = np.where(is_listed, np.where((by_score > 0) & (rank > by_score), DOWN, UP), REMOVED)
@@ -130,5 +137,3 @@ def told(before: Before, after: After, bounds: Constraints) -> Moves:
             figure=_nearest_above(after, shape[1]))
     )  # fmt: skip
     return Moves.joined(parts)
-
-

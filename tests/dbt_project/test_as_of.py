@@ -89,6 +89,23 @@ def some_users(arrived: str, without_consent: set[str]) -> Rows:
     ]
 
 
+def some_reviews(day: str) -> Rows:
+    """A review a user, written and handed over on one day."""
+    return [
+        {
+            "review_id": f"{day}-{user}",
+            "user_id": user,
+            "item_id": ITEMS[number % len(ITEMS)],
+            "created_at": f"{day}T10:00:00+00:00",
+            "created_on": day,
+            "rating": 1 + number % 5,
+            "text": f"review {number}",
+            "arrived_on": day,
+        }
+        for number, user in enumerate(USERS)
+    ]
+
+
 #: With a price that fell a week before DAY.
 ITEMS_BY_DAY = some_items("2026-09-20", price=99) + some_items("2026-10-24")
 CAMPAIGN = {
@@ -98,6 +115,13 @@ CAMPAIGN = {
     "ends_on": "2026-11-07",
     "category_paths": "cat0",
     "arrived_on": "2026-10-30",
+}
+RULE = {
+    "rule_id": "r1",
+    "action": "block",
+    "category_path": "cat1",
+    "starts_on": "2026-10-20",
+    "arrived_on": "2026-10-19",
 }
 EVENTS_BY_DAY = some_events(date(2026, 9, 20), days=42, per_day=12)
 #: What the files of the next day bring: its own events, and late ones for days already counted.
@@ -111,6 +135,8 @@ def put_day(lake: SmallLake) -> None:
     lake.put("events", EVENTS_BY_DAY)
     lake.put("items", ITEMS_BY_DAY)
     lake.put("campaigns", [CAMPAIGN])
+    lake.put("merchandising_rules", [RULE, RULE | {"rule_id": "r2", "ends_on": "2026-10-30"}])
+    lake.put("reviews", some_reviews(DAY))
     lake.put("users", some_users("2026-09-20", without_consent={"u05"}))
     lake.put("bots", [{"user_id": "u01", "arrived_on": "2026-10-20", "rule": "fast", "evidence": "9/s"}])
     lake.put("erasure_requests", [{"user_id": "u02", "requested_at": f"{DAY}T08:00:00", "arrived_on": DAY}])
@@ -120,6 +146,9 @@ def put_next(lake: SmallLake) -> None:
     """And a day later: everything that could disturb DAY has happened to it."""
     lake.put("events", EVENTS_BY_DAY + EVENTS_OF_NEXT)
     lake.put("items", ITEMS_BY_DAY + some_items(NEXT, price=1, category_path="moved", is_active=False))
+    lake.put("reviews", some_reviews(DAY) + some_reviews(NEXT))
+    later = [RULE | {"action": "boost", "factor": 2.0, "arrived_on": NEXT}, RULE | {"rule_id": "r3", "arrived_on": NEXT}]
+    lake.put("merchandising_rules", [RULE, RULE | {"rule_id": "r2", "ends_on": "2026-10-30"}, *later])
     lake.put("campaigns", [CAMPAIGN, CAMPAIGN | {"name": "Cancelled", "ends_on": DAY, "arrived_on": NEXT}])
     lake.put("users", some_users("2026-09-20", {"u05"}) + some_users(NEXT, {"u06", "u07"}))
     lake.put(

@@ -97,7 +97,7 @@ def give_vectors(lake: Path, items: list[dict[str, Any]], groups: dict[str, int]
 
 
 def step_args(lake: Path) -> argparse.Namespace:
-    return argparse.Namespace(lake=lake, as_of=AS_OF.isoformat(), run_id="test")
+    return argparse.Namespace(lake=lake, as_of=AS_OF.isoformat(), run_id="test", variety=0.3, exploration_slots=1)
 
 
 def lively_shop(users: int = 120, items: int = 40, days: int = 60, seed: int = 5) -> dict[str, Any]:

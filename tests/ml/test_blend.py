@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ml.explain import reasons
+from ml.explain.reason_rows import reason_codes
 from ml.recommender.blend import BUY_AGAIN, ITEM_TO_ITEM, POPULAR, TEXT, Blend, learn, top_items
 from ml.recommender.dataset import EVENT_CODES, ActionLog
 from ml.recommender.history import build_history
 from ml.recommender.popular import Popularity
-from ml.explain.reason_rows import reason_codes
 from ml.recommender.settings import BlendSettings
 from ml.recommender.text_neighbours import text_similarities
 

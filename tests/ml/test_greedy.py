@@ -29,7 +29,7 @@ def random_kernel(rng: np.random.Generator, n: int, dimensions: int) -> np.ndarr
 
 
 def brute_force(relevance: np.ndarray, kernel: np.ndarray, variety: float, length: int) -> list[int]:
-    """Add the item with the largest (1 - v) sum of relevance + v log det, the determinant computed anew each time."""
+    """Add the item with the largest (1 - v) sum of relevance + v log det, computed anew each time."""
     chosen: list[int] = []
     for _ in range(length):
         values = {}
@@ -104,7 +104,9 @@ def test_the_tails_share_is_taken_at_the_latest_places():
 
 def test_pins_and_held_places():
     pins = np.array([[NO_PIN, 4, HELD, NO_PIN]])
-    chosen, _ = choose(np.array([[0.0, -1, -2, -3, -4]]), np.eye(5)[None], 0.3, "dpp", 4, no_bounds(1, 5, 4, pins=pins))
+    chosen, _ = choose(
+        np.array([[0.0, -1, -2, -3, -4]]), np.eye(5)[None], 0.3, "dpp", 4, no_bounds(1, 5, 4, pins=pins)
+    )
     assert chosen.tolist() == [[0, 4, -1, 1]]
 
 
@@ -124,7 +126,12 @@ def test_whatever_the_bounds_lists_are_full_without_an_item_twice(seed, method, 
     codes = rng.integers(-1, 3, (n_users, n))
     cap = Cap(Bound.BRAND_CAP, codes, int(rng.integers(1, 4)))
     bounds = Constraints(
-        allowed, pins, rng.random((n_users, n)) < 0.3, (cap,), rng.random((n_users, n)) < 0.5, int(rng.integers(0, 4))
+        allowed,
+        pins,
+        rng.random((n_users, n)) < 0.3,
+        (cap,),
+        rng.random((n_users, n)) < 0.5,
+        int(rng.integers(0, 4)),
     )
     chosen, _ = choose(relevance, kernels, variety, method, length, bounds)
     for user in range(n_users):
@@ -138,7 +145,11 @@ def test_whatever_the_bounds_lists_are_full_without_an_item_twice(seed, method, 
             free = [i for i in np.flatnonzero(allowed[user]) if i not in set(listed)]
             for code in range(3):
                 if (codes[user][listed] == code).sum() > cap.most:
-                    others = [i for i in free if codes[user][i] == -1 or (codes[user][listed] == codes[user][i]).sum() < cap.most]
+                    others = [
+                        i
+                        for i in free
+                        if codes[user][i] == -1 or (codes[user][listed] == codes[user][i]).sum() < cap.most
+                    ]
                     assert not others
     again, _ = choose(relevance, kernels, variety, method, length, bounds)
     assert (again == chosen).all()

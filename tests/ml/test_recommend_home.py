@@ -79,7 +79,9 @@ def test_a_rule_of_the_shop_goes_all_the_way_to_the_tables(lake_of, shop):
     rows = read(lake, "home_recommendations").to_pylist()
     assert "i001" not in {row["item_id"] for row in rows}
     # Few buy a thing again here: who has it already is not shown it, pinned or not.
-    have_it = {a["user_id"] for a in shop["user_actions"] if a["event_type"] == "purchase" and a["item_id"] == "i035"}
+    have_it = {
+        a["user_id"] for a in shop["user_actions"] if a["event_type"] == "purchase" and a["item_id"] == "i035"
+    }
     second = {row["user_id"]: row["item_id"] for row in rows if row["rank"] == 2}
     assert {user for user, item_id in second.items() if item_id == "i035"} == set(second) - have_it
     assert have_it

@@ -1,4 +1,4 @@
-"""Lists of pools: rules hold, places are full, chances are told, every move has its row; the same again is the same."""
+"""Lists of pools: rules hold, places are full, chances are told, every move has its row, twice the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ N_ITEMS = 50
 
 
 def attributes_of(n: int = N_ITEMS) -> Attributes:
-    paths = [["Home > Kitchen > Kettles", "Home > Kitchen", "Toys", "", "Home > Kitchenware"][i % 5] for i in range(n)]
+    paths = [
+        ["Home > Kitchen > Kettles", "Home > Kitchen", "Toys", "", "Home > Kitchenware"][i % 5] for i in range(n)
+    ]
     return Attributes.of(
         np.array([f"i{i:03d}" for i in range(n)], dtype=object),
         np.array(paths, dtype=object),
@@ -56,8 +58,8 @@ def pools(n_users: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, 
 
 
 def by_rule(moves, rule: str):
-    return [row for row in zip(moves.user, moves.item, moves.action, moves.rank_before, moves.rank_after, moves.rule,
-                               strict=True) if RULES[row[-1]] == rule]  # fmt: skip
+    columns = (moves.user, moves.item, moves.action, moves.rank_before, moves.rank_after, moves.rule)
+    return [row for row in zip(*columns, strict=True) if RULES[row[-1]] == rule]
 
 
 PLAIN = {"variety": 0.0, "brand_cap": 1.0, "category_cap": 1.0, "exploration_slots": 0}
@@ -131,7 +133,10 @@ def test_a_boost_multiplies_and_is_told_only_where_it_moves():
     assert result.items.tolist() == [[10, 12, 11, 13]]
     assert by_rule(result.moves, "boosted") == [(0, 12, ACTIONS.index("moved_up"), 3, 2, RULES.index("boosted"))]
     assert details(result.moves) == ["score times 1.9"]
-    assert len(make([Rule("r", "boost", item_id="i012", factor=1.1)], **PLAIN).rerank(users, items, scores, 4).moves) == 0
+    assert (
+        len(make([Rule("r", "boost", item_id="i012", factor=1.1)], **PLAIN).rerank(users, items, scores, 4).moves)
+        == 0
+    )
 
 
 def test_seen_too_often_makes_way():

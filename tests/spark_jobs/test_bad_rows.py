@@ -104,6 +104,23 @@ def test_every_other_feed(shop: SmallShop) -> None:
     shop.write(
         "campaigns/c.jsonl", [campaign, {**campaign, "ends_on": "2026-10-30"}, {**campaign, "starts_on": "?"}]
     )
+    rule = {"rule_id": "r1", "action": "pin", "item_id": "i1", "position": 3}
+    boost = {"action": "boost", "brand": "b", "factor": 1.5}
+    shop.write(
+        "merchandising_rules/rules.jsonl",
+        [
+            rule,
+            {**rule, "rule_id": "r2", "action": "hide"},
+            {**rule, "rule_id": "r3", "item_id": None, "brand": "b"},
+            {**rule, "rule_id": "r4", "position": None},
+            {**rule, "rule_id": "r5", "position": 0},
+            {"rule_id": "r6", "action": "block"},
+            {**boost, "rule_id": "r7", "factor": None},
+            {**boost, "rule_id": "r8", "factor": 0},
+            {**boost, "rule_id": "r9", "starts_on": DAY, "ends_on": "2026-10-30"},
+            {**boost, "rule_id": "r10", "starts_on": DAY},
+        ],
+    )
     shop.write(
         f"campaign_contacts/{DAY}.csv",
         f"campaign_id,user_id,contacted_at\nc1,u1,{AT}\nc1,,{AT}\nc1,u9,{AT}\nc1,u1,{AT}\nc1,u1,2027-01-01\n",
@@ -145,6 +162,19 @@ def test_every_other_feed(shop: SmallShop) -> None:
     assert (items["i1"]["stock"], items["i1"]["is_active"], items["i2"]["is_active"]) == (12, True, False)
     assert reasons("users/users.jsonl") == {2: "missing:user_id"}
     assert reasons("campaigns/c.jsonl") == {2: "out_of_range:ends_on", 3: "wrong_type:starts_on"}
+    assert reasons("merchandising_rules/rules.jsonl") == {
+        2: "unknown_value:action",
+        3: "missing:item_id",
+        4: "missing:position",
+        5: "out_of_range:position",
+        6: "missing:item_id",
+        7: "missing:factor",
+        8: "out_of_range:factor",
+        9: "out_of_range:ends_on",
+    }
+    assert [(row["rule_id"], row["factor"]) for row in shop.rows("merchandising_rules")] == [
+        ("r1", None), ("r10", 1.5),
+    ]  # fmt: skip
     assert reasons(f"campaign_contacts/{DAY}.csv") == {
         2: "missing:user_id",
         3: "unknown_user",

@@ -17,11 +17,11 @@ typed as (
 
         -- what
         action,
-        surface,
-        cast(position as bigint) as position,
+        cast(position as bigint) as position,  -- noqa: RF04
         cast(factor as double) as factor,
         {{ tidied('category_path') }} as category_path,
         {{ tidied('brand') }} as brand,
+        {{ tidied('surface') }} as surface,
 
         -- times
         cast(starts_on as date) as starts_on,

@@ -80,7 +80,9 @@ def drop(item_id: str, before: float, now: float) -> dict[str, Any]:
 
 def campaign(campaign_id: str, name: str, item_ids: Iterable[str]) -> Rows:
     dates = {"starts_on": AS_OF, "ends_on": AS_OF + timedelta(days=7)}
-    return [{"campaign_id": campaign_id, "name": name, "item_id": item_id, **dates} for item_id in item_ids]
+    return [
+        {"campaign_id": campaign_id, "campaign_name": name, "item_id": item_id, **dates} for item_id in item_ids
+    ]
 
 
 def catalogue(count: int, **columns: Any) -> Rows:

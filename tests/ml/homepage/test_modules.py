@@ -28,13 +28,25 @@ def lake(tmp_path: Path) -> Path:
 
 
 def test_buy_again_is_what_is_bought_repeatedly_and_due(lake):
-    """i00 every 10 days and 9 days ago; i01 every 30 and 9 days ago; i02 once; i03 given up; i04 sold out."""
-    bought = {"i00": (29, 19, 9), "i01": (39, 9), "i02": (20,), "i03": (200, 190, 180), "i04": (29, 19, 9)}
+    """i00 every 10 days, 9 ago; i01 after 30, 9 ago; i02 once; i03 given up; i04 sold out; i06 twice."""
+    bought = {
+        "i00": (29, 19, 9),
+        "i01": (39, 9),
+        "i02": (20,),
+        "i03": (200, 190, 180),
+        "i04": (29, 19, 9),
+        "i06": (40, 20),
+    }
     items = catalogue(8)
     items[4]["is_active"] = False
     actions = [action("u", i, days_ago=d) for i, days in bought.items() for d in days]
     page = lay_out(lake, listed("u", ["i05"]), item_features=items, user_actions=actions)["u"]
-    assert contents(page, "buy_again") == ["i00"]
+    assert contents(page, "buy_again") == ["i00", "i06"]
+    row = page[[row["content_id"] for row in page].index("i06")]
+    assert (row["reason_text"], row["reason_text_zh"]) == (
+        "You bought this twice, 20 days apart",
+        "你买过两次，相隔20天",
+    )
     row = first(page, "buy_again")
     assert (row["reason_text"], row["reason_text_zh"]) == (
         "You buy this about every 10 days",

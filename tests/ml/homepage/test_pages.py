@@ -172,24 +172,26 @@ def test_again_gives_the_same_bytes_and_shards_change_nothing(lake, monkeypatch)
     assert pages(lake) == whole
 
 
-def test_rates_are_what_was_bought_of_what_a_module_would_have_shown_a_week_ago(lake):
-    """Four users, four popular items each, one of them bought yesterday by one; another eight days ago."""
-    users = [user(f"u{n}") for n in range(4)]
+def test_rates_are_what_was_bought_of_what_a_module_would_have_shown(lake):
+    """A week ago four items were looked at: all of them are popular then. One user buys one of them since.
+
+    Another bought one the day before, and so is not shown it. Two weeks ago nothing had happened yet.
+    """
+    looks = [action("u3", f"i0{n}", "view", days_ago=9) for n in range(1, 5)]
     build_features(
         lake,
         item_features=catalogue(10),
-        user_features=users,
-        user_actions=[action("u0", "i01", days_ago=1), action("u1", "i02", days_ago=8)],
-        segment_items=popular("loyal", ["i01", "i02", "i03", "i04"]),
+        user_features=[user(f"u{n}") for n in range(4)],
+        user_actions=[*looks, action("u0", "i01", days_ago=1), action("u1", "i02", days_ago=8)],
+        segment_items=popular("loyal", ["i09"]),
     )
     write_lists(lake, listed("u0", ["i09"]), [])
     inputs = PageInputs(lake, DAY, PageSettings())
     rates = measure_rates(inputs, PageSettings())
     inputs.close()
     module = MODULES.index(POPULAR)
-    # u1 has bought i02 already, so that three are left for that user.
     assert (rates.shown[module, 1], rates.bought[module, 1]) == (15, 1)
-    usual = 1 / (4 * 10)
+    usual = 2 / (4 * 4 * 10)
     assert rates.rate[module, 1] == pytest.approx((1 + 1000 * usual) / (15 + 1000))
     np.testing.assert_array_equal(rates.shown[MODULES.index("buy_again")], 0)
 

@@ -54,7 +54,7 @@ def test_shares_add_up_to_one_and_time_moves_nothing(rows):
 def test_a_price_stands_among_those_of_its_shelf():
     empty = np.array([""] * 6, dtype=object)
     shelf = np.array(["s", "s", "s", "t", "s", ""], dtype=object)
-    goods = Goods(empty, empty, empty, empty, shelf, np.array([1, 2, 2, 9, np.nan, 5.0]), np.zeros(6))
+    goods = Goods(empty, empty, empty, empty, shelf, np.array([1, 2, 2, 9, np.nan, 5.0]), np.zeros(6), empty)
     assert price_places(goods) == pytest.approx([1 / 6, 4 / 6, 4 / 6, 0.5, np.nan, np.nan], nan_ok=True)
 
 

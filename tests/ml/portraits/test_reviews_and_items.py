@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pytest
 
-from ml.portraits import key_phrases as key_phrases_module
 from ml.portraits.evidence import Reviews
 from ml.portraits.item_portraits import buyer_segments, conversion, trend
 from ml.portraits.key_phrases import key_phrases, terms_of
 from ml.portraits.sentiment import judge, text_model
-
-REAL_REVIEWS = Path("/work/shared/data/zh_online_shopping_10_cats/reviews.parquet")
 
 GOOD = (
     "质量很好，非常满意",
@@ -78,11 +73,10 @@ def test_the_same_reviews_give_the_same_numbers():
     assert judge(reviews(texts, stars)).sentiment.tobytes() == judge(reviews(texts, stars)).sentiment.tobytes()
 
 
-@pytest.mark.skipif(not REAL_REVIEWS.is_file(), reason="the data set of real Chinese reviews is not there")
-def test_real_chinese_reviews_are_told_apart():
+def test_real_chinese_reviews_are_told_apart(shared_data):
+    file = shared_data("zh_online_shopping_10_cats") / "reviews.parquet"
     rows = duckdb.execute(
-        f"select review, label from '{REAL_REVIEWS}' where review is not null "
-        "order by md5(review), label limit 12000"
+        f"select review, label from '{file}' where review is not null order by md5(review), label limit 12000"
     ).fetchall()
     texts, labels = np.array([r for r, _ in rows], dtype=object), np.array([label for _, label in rows])
     model = text_model().fit(texts[:10_000], labels[:10_000])
@@ -107,10 +101,10 @@ def test_what_one_item_says_more_than_others_is_its_phrase():
     assert key_phrases(["", "?"], []) == ["", ""]
 
 
-def test_no_more_reviews_of_an_item_are_read_than_needed(monkeypatch):
-    monkeypatch.setattr(key_phrases_module, "MOST_REVIEWS", 2)
-    found = key_phrases(["茶壶"], [(0, "好喝"), (0, "香气"), (0, "香气"), (0, "香气")])
-    assert found == ["茶壶"]
+def test_no_more_reviews_of_an_item_are_read_than_needed():
+    said = [(0, "好喝"), (0, "香气"), (0, "香气"), (0, "香气")]
+    assert key_phrases(["茶壶"], said, most_reviews=2) == ["茶壶"]
+    assert key_phrases(["茶壶"], said, most_reviews=3) == ["香气, 茶壶"]
 
 
 def test_trend_conversion_and_their_priors():

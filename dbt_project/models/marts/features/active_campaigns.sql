@@ -40,7 +40,7 @@ covered as (
     from named_paths
     inner join items
         on
-            items.category_path = named_paths.category_path
+            named_paths.category_path = items.category_path
             or starts_with(items.category_path, named_paths.category_path || ' > ')
 ),
 
@@ -48,11 +48,11 @@ joined as (
     select
         running.campaign_id,
         covered.item_id,
-        coalesce({{ tidied('running.name') }}, running.campaign_id) as name,
         running.campaign_type,
         running.channel,
         running.starts_on,
-        running.ends_on
+        running.ends_on,
+        coalesce({{ tidied('running.name') }}, running.campaign_id) as campaign_name
     from running
     inner join covered on running.campaign_id = covered.campaign_id
 )

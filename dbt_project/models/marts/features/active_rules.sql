@@ -9,7 +9,7 @@ active as (
         item_id,
         category_path,
         brand,
-        nullif(surface, '') as surface,
+        surface,
         position,
         factor,
         starts_on,

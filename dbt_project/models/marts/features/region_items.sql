@@ -43,9 +43,9 @@ scored as (
 ranked as (
     select
         region,
-        row_number() over (partition by region order by score desc, item_id asc) as rank,
         item_id,
-        score
+        score,
+        row_number() over (partition by region order by score desc, item_id asc) as rank
     from scored
     qualify rank <= {{ longest }}
 )

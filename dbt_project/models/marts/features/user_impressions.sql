@@ -5,9 +5,9 @@ with events as (
     select
         events.user_id,
         events.item_id,
-        events.event_type = 'impression' as is_impression,
         events.event_at,
-        events.event_date
+        events.event_date,
+        events.event_type = 'impression' as is_impression
     from {{ ref('stg_events') }} as events
     inner join {{ ref('int_personalizable_users') }} as users on events.user_id = users.user_id
     where events.event_type <> 'search' and {{ in_last_days(days) }} and {{ known_as_of() }}
