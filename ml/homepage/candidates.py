@@ -184,4 +184,4 @@ def candidates(inputs: PageInputs, module: str, settings: PageSettings) -> Candi
     sql = _STATEMENTS[module]
     rows = inputs.fetch(sql, {name: known[name] for name in set(re.findall(r"\$(\w+)", sql))})
     found = Candidates(rows["user"], rows["item"], rows["kind"], rows["evidence"])
-    return found
+    return found.of(inputs.is_shown[found.item])

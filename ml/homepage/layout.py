@@ -91,7 +91,7 @@ def choose_items(
             parts.append(part)
         chosen[module] = _joined(parts)
         shown = chosen[module][0]
-        taken = np.concatenate((taken, shown.user * n_items + shown.item))
+        pass
     return chosen
 
 

@@ -147,7 +147,8 @@ def put_next(lake: SmallLake) -> None:
     lake.put("events", EVENTS_BY_DAY + EVENTS_OF_NEXT)
     lake.put("items", ITEMS_BY_DAY + some_items(NEXT, price=1, category_path="moved", is_active=False))
     lake.put("reviews", some_reviews(DAY) + some_reviews(NEXT))
-    later = [RULE | {"action": "boost", "factor": 2.0, "arrived_on": NEXT}, RULE | {"rule_id": "r3", "arrived_on": NEXT}]
+    changed = {"action": "boost", "factor": 2.0, "arrived_on": NEXT}
+    later = [RULE | changed, RULE | {"rule_id": "r3", "arrived_on": NEXT}]
     lake.put("merchandising_rules", [RULE, RULE | {"rule_id": "r2", "ends_on": "2026-10-30"}, *later])
     lake.put("campaigns", [CAMPAIGN, CAMPAIGN | {"name": "Cancelled", "ends_on": DAY, "arrived_on": NEXT}])
     lake.put("users", some_users("2026-09-20", {"u05"}) + some_users(NEXT, {"u06", "u07"}))

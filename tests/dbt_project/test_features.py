@@ -238,7 +238,8 @@ def published(lake: SmallLake) -> SmallLake:
     profile = {"taste_segment": "t1", "next_purchase_expected_on": "2026-11-07", "model_version": "made-up-1"}
     texts = {"portrait_text": "Likes tea.", "portrait_text_zh": "喜欢茶。"}
     lake.put_output(DAY, "user_profiles", [profile | texts | {"user_id": user} for user in ("ann", "bob")])
-    for table in ("user_traits", "taste_segments", "item_portraits"):
+    portraits = ("user_traits", "taste_segments", "item_portraits")
+    for table in (*portraits, "recommendation_explanations", "recommendation_filters", "homepage_layouts"):
         lake.put_output(DAY, table, [])
     lake.build(DAY, "--select", "tag:published", run_id="o'clock", generated_at="2026-11-01T03:00:00+01:00")
     return lake
