@@ -91,7 +91,7 @@ def choose_items(
             parts.append(part)
         chosen[module] = _joined(parts)
         shown = chosen[module][0]
-        pass
+        taken = np.concatenate((taken, shown.user * n_items + shown.item))
     return chosen
 
 
