@@ -197,8 +197,8 @@ FEATURES: dict[str, Table] = {
         ),
         Table(
             "active_campaigns",
-            "One active item covered by a campaign that runs on the day after the as-of date, when pages made from "
-            "it are shown; as known on the as-of date.",
+            "One active item covered by a campaign that runs on the day after the as-of date, when pages made "
+            "from this are shown; as known on the as-of date.",
             ("campaign_id", "item_id"),
             columns(
                 "campaign_id! string | Campaign.",
