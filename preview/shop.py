@@ -151,7 +151,7 @@ def metrics_over_days(reading: Reading) -> Rows:
     rows = over_days(reading, "model_metrics")
     if rows is None:
         return []
-    shown = rows.filter("segment = 'all' and protocol <> 'promotion'").order(
+    shown = rows.filter("segment = 'all' and protocol in ('days_after', 'held_out')").order(
         "as_of_date, protocol, model, metric, k"
     )
     names = shown.columns
@@ -161,7 +161,7 @@ def metrics_over_days(reading: Reading) -> Rows:
 def metrics_by_segment(reading: Reading) -> Rows:
     """Return the day's metrics of every slice of users and items."""
     return reading.ask(
-        "from today.model_metrics where protocol <> 'promotion' order by metric, k, protocol, model, segment"
+        "from today.model_metrics where protocol in ('days_after', 'held_out') order by metric, k, protocol, model, segment"
     )
 
 

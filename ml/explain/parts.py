@@ -77,7 +77,7 @@ def blend_parts(evidence: Evidence) -> Parts:
 def learned_parts(model: LearnedModel, listed: Listed) -> Parts:
     """Return the parts of the logarithm of a learned recommender's scores, as sums over groups of features.
 
-    Costs a walk through all trees for each listed item: about 0.1 ms.
+    Costs a walk through all trees for each listed item: about 0.3 ms.
     """
     there = listed.items >= 0
     place = np.argmax(listed.candidates.items[:, None, :] == listed.items[:, :, None], axis=2)
