@@ -128,6 +128,7 @@ def show_result(airflow: LocalAirflow, settings: Settings) -> None:
         [sys.executable, "-m", "warehouse.show", "--warehouse", str(settings.warehouse)], cwd=ROOT, check=False
     )
     print(f"\nWarehouse   {settings.warehouse}")
+    print(f"Look at it  make preview{'' if settings.shop == 'simulated' else f' SHOP={settings.shop}'}")
     print("\n".join(addresses(airflow)), flush=True)
 
 

@@ -16,16 +16,19 @@ import duckdb
 
 from expectations.tables import PUBLISHED
 from qianmian.step import EXIT_BAD_INPUT, StepError
-from warehouse.text_table import Cell, display_width, padded, text_table
+from warehouse.text_table import Cell, display_width, padded, text_table, wrapped
 
 WIDTH = 100
 TOP = 10
 _PORTRAIT = PUBLISHED["user_portraits"].column_names
-_RICHEST_FIRST = "reasons desc nulls last, is_cold_start, confidence desc, orders_365d desc, user_id"
+_RICHEST_FIRST = (
+    "orders_90d >= 2 desc, reasons desc nulls last, is_cold_start, confidence desc, orders_365d desc, user_id"
+)
 _WINDOW = re.compile(r"(.+)_(7|30|90|365)d")
 _WINDOWS = "7/30/90/365 days"
 #: What every row carries, said once in the heading.
 _NOT_SHOWN = ("user_id", "as_of_date", "run_id", "model_version", "generated_at")
+_IN_WORDS = ("portrait_text", "portrait_text_zh", "taste_segment")
 
 
 def show(warehouse: Path, user_id: str | None = None, lang: str = "en") -> str:
@@ -60,7 +63,9 @@ def show(warehouse: Path, user_id: str | None = None, lang: str = "en") -> str:
             .fetchall()
         )
     lines = [f"User {portrait['user_id']} as of {portrait['as_of_date']} (run {portrait['run_id']})", ""]
-    lines += _portrait_lines(portrait)
+    if text := portrait["portrait_text_zh" if lang == "zh" else "portrait_text"]:
+        lines += [*wrapped(text, WIDTH), ""]
+    lines += _portrait_lines({name: value for name, value in portrait.items() if name not in _IN_WORDS})
     lines += ["", f"Top {len(items)} for the home page"]
     lines += text_table(("#", "item", "chance", "source", "why"), [_item_cells(row) for row in items], WIDTH)
     return "\n".join(lines)
