@@ -161,7 +161,8 @@ def metrics_over_days(reading: Reading) -> Rows:
 def metrics_by_segment(reading: Reading) -> Rows:
     """Return the day's metrics of every slice of users and items."""
     return reading.ask(
-        "from today.model_metrics where protocol in ('days_after', 'held_out') order by metric, k, protocol, model, segment"
+        "from today.model_metrics where protocol in ('days_after', 'held_out') "
+        "order by metric, k, protocol, model, segment"
     )
 
 

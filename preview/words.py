@@ -279,6 +279,7 @@ CODES: dict[str, dict[str, Pair]] = {
     },
     "segment": {
         "newcomers": ("newcomers", "新注册"),
+        "not_seen_yet": ("never seen", "尚未来过"),
         "window_shoppers": ("window shoppers", "只逛不买"),
         "lost": ("lost", "已流失"),
         "at_risk": ("at risk", "流失预警"),

@@ -106,7 +106,8 @@ OUTPUTS: dict[str, Table] = {
                 "evidence_id string | What the reason rests on: an id or a name; days between purchases (rhythm); "
                 "price before and now, as 39.00/29.00 (price).",
                 "probability double | Chance that the user buys the item within 7 days, where it is known.",
-                "expected_value! double | Value of the slot: its chance, times how likely the place is looked at.",
+                "expected_value! double | Value of the slot: its chance (a campaign: that any item it covers is "
+                "bought), times how likely the place is looked at.",
                 "is_exploration! boolean | Shown to learn rather than by score.",
                 "propensity! double | Chance with which the policy would show this row: 1 where nothing is "
                 "random.",

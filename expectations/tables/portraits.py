@@ -34,13 +34,14 @@ PORTRAITS = (
         ("user_id",),
         columns(
             "user_id! string | Pseudonym.",
-            "taste_segment! string | Segment found by clustering what users buy; see taste_segments.",
+            "taste_segment! string | Segment found by clustering what users act on; see taste_segments.",
             "average_days_between_orders double | Typical days between two order days, the user's own "
             "drawn to "
             "everyone's where there are few.",
-            "next_purchase_expected_on date | Day by which the next order is due by that rhythm; null "
-            "without one.",
-            "active_weekday string | Weekday (UTC) with most actions: monday to sunday.",
+            "next_purchase_expected_on date | Day by which the next order is due by that rhythm, past where it is "
+            "late; null without one.",
+            "active_weekday string | Weekday (UTC) with most actions, monday to sunday; null where weekdays tell "
+            "too little.",
             "price_level double | Where the prices of what is bought stand among those of the same "
             "category: 0 "
             "cheapest, 1 dearest.",

@@ -17,7 +17,7 @@ ENGLISH = {
     BOUGHT: "Because you bought {evidence}",
     VIEWED: "Because you looked at {evidence}",
     SIMILAR: "Similar to {evidence}",
-    BUY_AGAIN: "You bought this before: time for more?",
+    BUY_AGAIN: "You bought this before",
     IN_SEGMENT: "Popular with {evidence}",
     POPULAR: "Popular right now",
     NEW_IN_CATEGORY: "New in {evidence}",
@@ -27,17 +27,18 @@ CHINESE = {
     BOUGHT: "因为你买过“{evidence}”",
     VIEWED: "因为你看过“{evidence}”",
     SIMILAR: "与“{evidence}”相似",
-    BUY_AGAIN: "你以前买过，要不要再来一件？",
+    BUY_AGAIN: "你以前买过它",
     IN_SEGMENT: "受{evidence}欢迎",
     POPULAR: "大家都在买",
     NEW_IN_CATEGORY: "“{evidence}”上新",
     LITTLE_KNOWN: "还没多少人发现它",
 }
-SEEN_ITSELF = ("You looked at this recently", "你最近看过它")
+SEEN_ITSELF = ("You looked at this before", "你之前看过它")
 
 #: Segments as their members may be told; how the shop ranks them is not for their eyes.
 SEGMENT_NAMES = {
     "newcomers": ("newcomers", "新朋友"),
+    "not_seen_yet": ("newcomers", "新朋友"),
     "window_shoppers": ("people who like to look around", "爱逛的朋友"),
     "new_buyers": ("new customers", "新顾客"),
     "promising": ("customers like you", "和你相似的顾客"),

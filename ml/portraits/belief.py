@@ -67,6 +67,8 @@ class Drawn:
             return self.half_life * np.log2(evidence * (1.0 - share) / (share * self.size))
 
 
+#: Days after which no action is read any more: what nothing feeds ends then, however sure it is.
+KEPT_DAYS = 365.0
 #: Traits that are counted. Evidence is in views' worth of actions (affinities, taste segment), order days
 #: (rhythm), active hours (hour, platform) or reviews. Chosen on the simulated shop of seed 7
 #: with 2,000 users, on 2026-10-31.
@@ -152,6 +154,6 @@ def fading_belief(
     subjects = np.full(len(user), subject, dtype=object) if isinstance(subject, str) else subject
     whole = Belief(
         trait, user, subjects, value, strength, rule.confidence(evidence, end_of_day - last), source, count,
-        first, last + rule.days_until_forgotten(evidence), words,
+        first, last + np.minimum(rule.days_until_forgotten(evidence), KEPT_DAYS), words,
     )  # fmt: skip
     return whole.kept(whole.confidence >= FLOOR)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ml.portraits.belief import SURE
 from ml.portraits.words import (
     BARGAINS,
+    BUYER,
     MOODS,
     NOVELTY,
     PLATFORMS,
@@ -38,6 +39,10 @@ class Shop:
     segment_names: Mapping[str, tuple[str, str]]
     least: Mapping[str, float]
 
+    def is_of_category(self, name: str) -> bool:
+        """Tell whether a segment's English name tells of a category."""
+        return not name.startswith("All-round shoppers")
+
 
 def percent(share: float | None) -> int:
     """Return a share in whole percent, as texts give it."""
@@ -57,7 +62,7 @@ def portrait_texts(traits: Sequence[Trait], shop: Shop) -> tuple[str, str]:
         if trait.confidence >= SURE:
             sure.setdefault(trait.trait, []).append(trait)
     parts = [
-        _who(sure, shop),
+        _user(traits, sure, shop),
         _tastes(sure),
         _choices(sure, shop),
         _rhythm(sure, shop),
@@ -75,12 +80,29 @@ Sure = Mapping[str, Sequence[Trait]]
 Said = tuple[str, str]
 
 
-def _who(sure: Sure, shop: Shop) -> Said:
-    stage = STAGES.get(sure["lifecycle_stage"][0].value, SOMEBODY) if "lifecycle_stage" in sure else SOMEBODY
+def _who(traits: Sequence[Trait], sure: Sure) -> Said:
+    """Name the stage where it is sure; that somebody has bought, or has not, is sure in any case."""
+    stages = [trait.value for trait in traits if trait.trait == "lifecycle_stage"]
+    if not stages or stages[0] not in STAGES:
+        return SOMEBODY
+    if "lifecycle_stage" in sure or stages[0] == "visitor":
+        return STAGES[stages[0]]
+    return BUYER
+
+
+def _group(sure: Sure, shop: Shop) -> Said | None:
+    """Return the name of the taste segment, unless it tells of a category that is none of the user's own."""
     names = shop.segment_names.get(sure["taste_segment"][0].value) if "taste_segment" in sure else None
+    own = [trait.subject for trait in sure.get("category_affinity", ())]
+    named = any(subject in names[0] for subject in own) if names else False
+    return None if names is None or (own and shop.is_of_category(names[0]) and not named) else names
+
+
+def _user(traits: Sequence[Trait], sure: Sure, shop: Shop) -> Said:
+    who, names = _who(traits, sure), _group(sure, shop)
     if names is None:
-        return stage
-    return f"{stage[0]}, one of the “{names[0]}”", f"{stage[1]}，属于“{names[1]}”"
+        return who
+    return f"{who[0]}, one of the “{names[0]}”", f"{who[1]}，属于“{names[1]}”"
 
 
 def _listed(traits: Sequence[Trait]) -> Said:

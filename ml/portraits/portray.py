@@ -57,6 +57,11 @@ class Texts:
     def __init__(self, evidence: Evidence, believed: Believed, writer: Template | LanguageModel) -> None:
         self._evidence, self._believed, self._writer = evidence, believed, writer
         self.checked = self.at_fault = 0
+        # Where weekdays tell this shop's users too little apart, the likeliest one is everyone's, and no portrait.
+        self._tells_weekday = np.zeros(len(evidence.people), dtype=bool)
+        for belief in believed.beliefs:
+            if belief.trait == "active_weekday":
+                self._tells_weekday[belief.user] = True
 
     def profiles(self) -> Iterator[dict[str, Any]]:
         """Yield user_profiles as columns, by user."""
@@ -80,14 +85,14 @@ class Texts:
         due = [
             None if np.isnan(d) else date(1970, 1, 1) + timedelta(days=int(d)) for d in believed.rhythm.due[part]
         ]
-        seen, favorite = believed.weekdays.evidence[part] > 0, believed.weekdays.favorite[part]
+        told, favorite = self._tells_weekday[part], believed.weekdays.favorite[part]
         return {
             "user_id": self._evidence.people.user_ids[part],
             "taste_segment": believed.segments.ids[believed.segments.of_user[part]],
             "average_days_between_orders": number(believed.rhythm.gap[part]),
             "next_purchase_expected_on": due,
             "active_weekday": [
-                WEEKDAYS[day] if known else None for day, known in zip(favorite, seen, strict=True)
+                WEEKDAYS[day] if known else None for day, known in zip(favorite, told, strict=True)
             ],
             **{name: number(leaning.value[part]) for name, leaning in believed.leanings.items()},
             "review_sentiment": number(believed.mood.value[part]),

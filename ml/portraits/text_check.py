@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ml.portraits.portrait_text import Shop, Trait, percent
-from ml.portraits.words import BARGAINS, NOVELTY, SAID, SOMEBODY, TOO_LITTLE
+from ml.portraits.words import BARGAINS, BUYER, NOVELTY, SAID, SOMEBODY, TOO_LITTLE
 
 _PLAIN_ENGLISH = (
     "a an and the of on in at by to for from with who is was it its as this that they their mostly mainly usually "
@@ -61,7 +61,7 @@ class TextCheck:
         }
         self._plain = {
             *(f"{_PLAIN_ENGLISH} {_PLAIN_CHINESE}".split()),
-            *(text.casefold() for text in (*SOMEBODY, *TOO_LITTLE)),
+            *(text.casefold() for text in (*SOMEBODY, *BUYER, *TOO_LITTLE)),
             *_SHARES,
         }
         self._segments = {

@@ -50,9 +50,10 @@ def lifecycle_belief(evidence: Evidence, active: Seen, there: Presence) -> Belie
             return "no action on record", "没有行为记录"
         days, span, silent = count[row], int(there.span[row]) + 1, int(there.silence[row])
         return (
-            f"active on {days} of {span} day(s), then silent for {silent}; "
+            f"stage by orders; visits: on {days} of {span} days, none for {silent} since; "
             f"{100 * alive[row]:.0f}% sure that the user still comes",
-            f"{span}天中活跃{days}天，此后沉默{silent}天；仍会来访的把握为{100 * alive[row]:.0f}%",
+            f"阶段按订单划分；来访：{span}天中有{days}天，此后{silent}天未来；"
+            f"仍会来访的把握为{100 * alive[row]:.0f}%",
         )
 
     n = len(people)

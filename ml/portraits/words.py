@@ -11,6 +11,8 @@ STAGES = {
     "dormant": ("a customer who has gone quiet", "沉寂已久的顾客"),
 }
 SOMEBODY = ("a user", "一位用户")
+#: Who has bought, but of whom it is not sure whether he or she still comes.
+BUYER = ("a customer", "一位顾客")
 PRICES = {
     "low": ("the lower end of prices", "价位偏低"),
     "middle": ("middling prices", "价位居中"),

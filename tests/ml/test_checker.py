@@ -60,7 +60,7 @@ LIES = [
     (row(reasons.BOUGHT, "mug", item="mug"), "no reason for itself"),
     (row(reasons.BOUGHT, "gone"), "in no catalogue"),
     (row(reasons.VIEWED, "mug"), "never looked at mug"),
-    (row(reasons.VIEWED, "tea", reason_text="You looked at this recently"), "no text of"),
+    (row(reasons.VIEWED, "tea", reason_text="You looked at this before"), "no text of"),
     (row(reasons.VIEWED, "pot", item="pot", reason_text="Because you looked at Pot"), "disagree"),
     (row(reasons.SIMILAR, "new"), "never had to do with new"),
     (row(reasons.BUY_AGAIN, "tea", item="mug"), "cannot rest on tea"),

@@ -12,10 +12,10 @@ from ml.explain import reasons
     [
         (reasons.BOUGHT, ("Mug", "Mug"), False, "Because you bought Mug", "因为你买过“Mug”"),
         (reasons.VIEWED, ("红茶", "红茶"), False, "Because you looked at 红茶", "因为你看过“红茶”"),
-        (reasons.VIEWED, ("Mug", "Mug"), True, "You looked at this recently", "你最近看过它"),
+        (reasons.VIEWED, ("Mug", "Mug"), True, "You looked at this before", "你之前看过它"),
         (reasons.SIMILAR, ("Mug {0}", "Mug {0}"), False, "Similar to Mug {0}", "与“Mug {0}”相似"),
-        (reasons.BUY_AGAIN, ("Mug", "Mug"), True, "You bought this before: time for more?",
-         "你以前买过，要不要再来一件？"),
+        (reasons.BUY_AGAIN, ("Mug", "Mug"), True, "You bought this before",
+         "你以前买过它"),
         (reasons.IN_SEGMENT, reasons.segment_names("loyal"), False,
          "Popular with regular customers", "受老顾客欢迎"),
         (reasons.POPULAR, reasons.segment_names("all"), False, "Popular right now", "大家都在买"),

@@ -44,7 +44,7 @@ SEGMENTS = {
 STAGES = ("loyal", "active", "at_risk", "new", "visitor", "dormant")
 RULE_SEGMENTS = ("champions", "promising", "at_risk", "new_buyers", "window_shoppers", "lost")
 REASONS = (
-    ("buy_again", "buy_again", "You bought this before: time for more?", "你以前买过，要不要再来一件？"),
+    ("buy_again", "buy_again", "You bought this before", "你以前买过它"),
     ("item_to_item", "because_you_bought", "Because you bought {}", "因为你买过“{}”"),
     ("sequence_model", "because_you_viewed", "Because you looked at {}", "因为你看过“{}”"),
     ("text", "similar_text", "Similar to {}", "与“{}”相似"),

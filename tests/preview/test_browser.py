@@ -134,7 +134,7 @@ def test_a_user_in_english(page: Page, address: str, artifacts: Path) -> None:
     expect(why).to_be_hidden()
     card.hover()
     expect(why).to_be_visible()
-    expect(why).to_contain_text("You bought this before: time for more?")
+    expect(why).to_contain_text("You bought this before")
     expect(why).to_contain_text("Contribution")
     expect(why).to_contain_text("Parts of the score")
     expect(page.locator(".qm-card .qm-badge", has_text="exploration")).to_have_count(1)

@@ -46,8 +46,8 @@ def test_the_newcomer_has_a_portrait_that_says_how_little_is_known(portrayed):
     }
     profile = output(portrayed, "user_profiles")[-1]
     assert (profile["user_id"], profile["taste_segment"]) == ("zz", "newcomers")
-    assert profile["portrait_text"] == "A user. Too little is known yet to say more."
-    assert profile["portrait_text_zh"] == "一位用户。目前了解甚少，暂无法多说。"
+    assert profile["portrait_text"] == "A visitor who has not bought yet. Too little is known yet to say more."
+    assert profile["portrait_text_zh"] == "尚未购买的访客。目前了解甚少，暂无法多说。"
     assert profile["average_days_between_orders"] is None
 
 

@@ -58,7 +58,7 @@ def test_a_whole_portrait():
 
 def test_what_is_not_sure_is_not_said():
     unsure = [Trait(t.trait, t.subject, t.value, t.strength, 0.49) for t in TRAITS]
-    assert portrait_texts(unsure, SHOP)[0] == "A user. Too little is known yet to say more."
+    assert portrait_texts(unsure, SHOP)[0] == "A customer. Too little is known yet to say more."
 
 
 @pytest.mark.parametrize(
@@ -161,3 +161,12 @@ def test_what_a_text_says_is_missed_when_its_trait_is_gone(rows):
             said = gone.subject if gone.subject != "all" else None
             if said and f"{said} (" in text and sum(r.subject == said for r in rows) == 1:
                 assert CHECK.faults(text, [r for r in rows if r is not gone])
+
+
+def test_a_segment_of_another_taste_than_the_user_s_own_is_not_named():
+    shop = Shop("2026-10-31", {"t": ("Books shoppers", "爱逛图书的顾客")}, {})
+    segment = Trait("taste_segment", "all", "t", None, 0.9)
+    garden, books = (Trait("category_affinity", name, "0.6", 0.6, 0.9) for name in ("Garden", "Books"))
+    assert "Books" not in portrait_texts([garden, segment], shop)[0]
+    assert "one of the “Books shoppers”" in portrait_texts([books, segment], shop)[0]
+    assert "one of the “Books shoppers”" in portrait_texts([segment], shop)[0]

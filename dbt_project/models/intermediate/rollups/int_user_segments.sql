@@ -4,6 +4,7 @@ with measured as (
         users.user_id,
         rhythm.rhythm_days,
         coalesce(activity.actions_90d, 0) as actions_90d,
+        activity.user_id is null as is_unseen,
         coalesce(purchases.orders_total, 0) as orders_total,
         {{ as_of_date() }} - purchases.last_purchase_on as days_since_last_purchase,
         {{ as_of_date() }} - purchases.first_purchase_on as days_since_first_purchase,
@@ -35,6 +36,7 @@ segmented as (
         lifecycle_stage,
         case
             when lifecycle_stage = 'visitor' and coalesce(days_known, 0) <= 30 then 'newcomers'
+            when lifecycle_stage = 'visitor' and is_unseen then 'not_seen_yet'
             when lifecycle_stage = 'visitor' and actions_90d > 0 then 'window_shoppers'
             when lifecycle_stage in ('visitor', 'dormant') then 'lost'
             when lifecycle_stage = 'at_risk' then 'at_risk'
