@@ -49,6 +49,7 @@ def some_events(first: date, days: int, per_day: int, arrived: str | None = None
                 "user_id": user,
                 "event_type": kind,
                 "item_id": None if kind == "search" else chance.choice(ITEMS),
+                "query": f"word {number % 5}" if kind == "search" else None,
                 "session_id": chance.choice([f"{user}-{day}-{chance.randrange(2)}", None]),
                 "quantity": chance.randrange(1, 4) if kind in ("purchase", "return") else None,
                 "unit_price": chance.randrange(1, 90) if kind in ("purchase", "return") else None,
