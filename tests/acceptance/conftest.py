@@ -28,6 +28,7 @@ STEPS = (
     "check_clean",
     "build_features",
     "embed_items",
+    "portray",
     "recommend",
     "lay_out_pages",
     "evaluate",
