@@ -31,16 +31,19 @@ def find_users(reading: Reading, prefix: str) -> Rows:
 def suggested_users(reading: Reading) -> dict[str, Rows]:
     """Return users worth a look, at most one per kind: richest, changed, newcomer, slipping.
 
-    richest: most kinds of traits that are sure and of reasons, then most confidence. changed: most items in the top 10 that were
-    not there the day before. newcomer: known by least. slipping: at risk, and spent most in 365 days. Reads the
-    lists of all users.
+    richest: most kinds of traits, each as sure as it is, and of reasons. changed: most items in the top 10
+    that were not there the day before. newcomer: known by least. slipping: at risk, and spent most in 365 days.
+    Reads the lists of all users.
     """
     found = {
         "richest": reading.ask(
             f"""
             with traits as (
-                select user_id, count(distinct trait) filter (where confidence >= 0.5) as kinds
-                from today.user_traits group by user_id
+                select user_id, sum(sure) as kinds
+                from (
+                    select user_id, trait, max(confidence) as sure from today.user_traits group by user_id, trait
+                )
+                group by user_id
             ),
             reasons as (
                 select user_id, count(distinct reason_code) as kinds from today.home_recommendations
