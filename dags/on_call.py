@@ -9,7 +9,7 @@ DBT_REMEDY = (
 
 DAG = """
 ### personalize_daily
-Turns a shop's feeds into user portraits and home recommendations for one day, and publishes them as one set.
+Turns a shop's feeds into portraits, recommendations and home pages for one day, and publishes them as one set.
 
 **It failed. Are readers affected?** No: the tables of the last good run stay until a whole new set has passed
 its checks. `pipeline_runs` in the warehouse says that this run was refused and why.

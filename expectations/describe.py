@@ -1,4 +1,4 @@
-"""Write what `tables.py` says as Markdown: `python -m expectations.describe` renews feeds.md and tables.md."""
+"""Write the tables as Markdown: `python -m expectations.describe` renews feeds.md and tables.md."""
 
 from __future__ import annotations
 

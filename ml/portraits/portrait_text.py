@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ml.portraits.belief import SURE
 from ml.portraits.words import (
+    ALL_ROUND,
     BARGAINS,
     BUYER,
     MOODS,
@@ -38,10 +39,6 @@ class Shop:
     as_of: str
     segment_names: Mapping[str, tuple[str, str]]
     least: Mapping[str, float]
-
-    def is_of_category(self, name: str) -> bool:
-        """Tell whether a segment's English name tells of a category."""
-        return not name.startswith("All-round shoppers")
 
 
 def percent(share: float | None) -> int:
@@ -94,8 +91,9 @@ def _group(sure: Sure, shop: Shop) -> Said | None:
     """Return the name of the taste segment, unless it tells of a category that is none of the user's own."""
     names = shop.segment_names.get(sure["taste_segment"][0].value) if "taste_segment" in sure else None
     own = [trait.subject for trait in sure.get("category_affinity", ())]
-    named = any(subject in names[0] for subject in own) if names else False
-    return None if names is None or (own and shop.is_of_category(names[0]) and not named) else names
+    if names is None or not own or names[0].startswith(ALL_ROUND[0]):
+        return names
+    return names if any(subject in names[0] for subject in own) else None
 
 
 def _user(traits: Sequence[Trait], sure: Sure, shop: Shop) -> Said:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ml.portraits.item_portraits import number
 from ml.portraits.segments import EVERYONE, NEWCOMERS
+from ml.portraits.words import ALL_ROUND
 
 LEAST_LIFT = 1.3  # of a category or a brand that names a segment
 LEAST_SHARE = {"category": 0.15, "brand": 0.05}
@@ -76,11 +77,7 @@ def _name(group: Group, detail: int) -> tuple[str, str]:
         return "Everyone", "所有顾客"
     top, habits = group.top("category"), group.habits()[:detail]
     is_told = top is not None and top[2] >= LEAST_LIFT
-    english, chinese = (
-        (f"{top[0]} shoppers", f"爱逛{top[0]}的顾客")
-        if top and is_told
-        else ("All-round shoppers", "什么都逛的顾客")
-    )
+    english, chinese = (f"{top[0]} shoppers", f"爱逛{top[0]}的顾客") if top and is_told else ALL_ROUND
     if not habits:
         return english, chinese
     return (

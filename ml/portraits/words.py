@@ -13,6 +13,8 @@ STAGES = {
 SOMEBODY = ("a user", "一位用户")
 #: Who has bought, but of whom it is not sure whether he or she still comes.
 BUYER = ("a customer", "一位顾客")
+#: Name of a taste segment that no category sets apart.
+ALL_ROUND = ("All-round shoppers", "什么都逛的顾客")
 PRICES = {
     "low": ("the lower end of prices", "价位偏低"),
     "middle": ("middling prices", "价位居中"),

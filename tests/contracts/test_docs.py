@@ -1,4 +1,4 @@
-"""The pages of columns say what tables.py says; `python -m expectations.describe` renews them."""
+"""The pages of columns say what the tables say; `python -m expectations.describe` renews them."""
 
 from expectations import describe
 

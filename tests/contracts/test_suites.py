@@ -1,4 +1,4 @@
-"""The suites are held equal to tables.py: a suite for each table, about columns that it has."""
+"""The suites are held equal to the tables: a suite for each table, about columns that it has."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from expectations.tables import (
     DATA_FRESHNESS_SQL,
     PIPELINE_RUNS,
     PUBLISHED,
-    REFUSED_CHECKS,
     Table,
 )
+from warehouse.targets.source import RUN_TABLES
 
 SLOTS = (1, 2, 3)
 HISTORY = Table(
@@ -37,8 +37,6 @@ HISTORY = Table(
     (*PUBLISHED["user_portraits"].key, "as_of_date"),
     PUBLISHED["user_portraits"].columns,
 )
-#: Small, and never of one set alone: which runs there were, and what stopped those that were refused.
-RUN_TABLES = {table.name: table for table in (PIPELINE_RUNS, REFUSED_CHECKS)}
 #: Beside the key: what analysts join and filter by.
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "home_recommendations": ("item_id",),

@@ -11,8 +11,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from warehouse.targets.postgres_layout import HISTORY, RUN_TABLES, Layout, add_columns, create_sets, create_state
-from warehouse.targets.source import BATCH_ROWS, Source
+from warehouse.targets.postgres_layout import HISTORY, Layout, add_columns, create_sets, create_state
+from warehouse.targets.source import BATCH_ROWS, RUN_TABLES, Source
 
 log = logging.getLogger("qianmian")
 

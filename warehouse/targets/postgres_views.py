@@ -11,9 +11,9 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from qianmian.step import StepError
-from warehouse.targets.postgres_layout import HISTORY, RUN_TABLES, Layout, create_view, describe, names
+from warehouse.targets.postgres_layout import HISTORY, Layout, create_view, describe, names
 from warehouse.targets.postgres_sets import ingest, one
-from warehouse.targets.source import Source
+from warehouse.targets.source import RUN_TABLES, Source
 
 _STAGING = f"{HISTORY.name}_staging"
 

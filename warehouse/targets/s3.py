@@ -29,8 +29,7 @@ from expectations.tables import PUBLISHED, run_dir
 from qianmian.step import StepError, run_step, step_parser
 from warehouse.history import history_file
 from warehouse.runs import PipelineRun, standing_runs
-from warehouse.targets.postgres_layout import RUN_TABLES
-from warehouse.targets.source import Source, moment_text, open_source
+from warehouse.targets.source import RUN_TABLES, Source, open_source
 
 log = logging.getLogger("qianmian")
 
@@ -142,7 +141,7 @@ def _bring(prefix: Prefix, source: Source, lake: Path) -> dict[str, Any]:
                 {
                     "as_of_date": str(run.as_of_date),
                     "run_id": run.run_id,
-                    "published_at": moment_text(run.published_at),
+                    "published_at": run.published_at.isoformat() if run.published_at else "",
                     "files": files,
                 },
                 name,

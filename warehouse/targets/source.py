@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
 
+from expectations.tables import PIPELINE_RUNS, REFUSED_CHECKS
 from qianmian.step import StepError
 from warehouse.runs import PipelineRun, latest_run, standing_runs
 
 BATCH_ROWS = 100_000
+#: Small, and never of one set alone: which runs there were, and what stopped those that were refused.
+RUN_TABLES = {table.name: table for table in (PIPELINE_RUNS, REFUSED_CHECKS)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,3 @@ def open_source(warehouse: Path) -> Iterator[Source]:
 
 def _run(row: dict[str, object]) -> PipelineRun:
     return PipelineRun(**{name: row[name] for name in PipelineRun.__dataclass_fields__})  # type: ignore[arg-type]
-
-
-def moment_text(moment: datetime | None) -> str:
-    """Return a moment as ISO 8601, empty for none."""
-    return moment.isoformat() if moment else ""
