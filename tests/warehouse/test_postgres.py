@@ -19,6 +19,7 @@ import pytest
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from qianmian.postgres import Postgres
 from qianmian.step import StepError
+from warehouse.rollback import rollback
 from warehouse.swap import swap_in
 from warehouse.targets import postgres
 from warehouse.targets.postgres_layout import Layout
@@ -131,6 +132,20 @@ def test_a_server_that_was_down_for_days_catches_up(
     assert publish()["history_days"] == 3
     assert ask(address, "select distinct run_id from shop.home_recommendations") == [("r13",)]
     assert len(ask(address, "select distinct as_of_date from shop.user_portraits_history")) == 4
+
+
+def test_going_back_moves_no_rows(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, lake: Path, warehouse: Path
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    run_day("2026-11-01", "r2", users=4)
+    publish()
+    rollback(lake, warehouse, "x")
+    done = publish()
+    assert (done["loaded"], done["latest_run"]) == ({}, "r1")
+    assert ask(address, "select run_id, count(*) from shop.user_portraits group by 1") == [("r1", 3)]
+    assert ask(address, "select distinct run_id from shop.user_portraits_history") == [("r1",)]
 
 
 def test_a_day_run_again_replaces_its_history(
