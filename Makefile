@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Superset's own environment: its pins do not go with Airflow's.
+VENV_BI := .venv-bi
 
 # What `make run` works for; empty means: as qianmian.toml says.
 SHOP         ?= simulated
@@ -10,10 +12,14 @@ DATA         ?=
 AS_OF        ?=
 FULL_REFRESH ?=
 WHY          ?=
-export SHOP DATA AS_OF WHY
+# Of `make backfill`: the first and the last day.
+FROM         ?=
+TO           ?=
+AGAIN        ?=
+export SHOP DATA AS_OF WHY FROM TO
 
 .DEFAULT_GOAL := help
-.PHONY: help run train rollback mlflow preview up stop status logs docs test check format install install-dev chromium clean
+.PHONY: help run backfill train rollback forget mlflow preview bi up stop status logs docs test test-bi check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,17 +30,26 @@ help: ## List the commands
 run: $(VENV)/.installed ## Run the daily job once (SHOP, DATA, AS_OF, FULL_REFRESH) and show what it published
 	@$(BIN)/python -m qianmian run --shop "$$SHOP" --data "$$DATA" --as-of "$$AS_OF" $(if $(FULL_REFRESH),--full-refresh)
 
+backfill: $(VENV)/.installed ## Run past days one after the other (FROM, TO, SHOP; AGAIN=1: those that succeeded too)
+	@$(BIN)/python -m qianmian backfill --shop "$$SHOP" --from "$$FROM" --to "$$TO" $(if $(AGAIN),--again)
+
 train: $(VENV)/.installed ## Train a recommender for a day that has run, promote it if it wins (SHOP, AS_OF)
 	@$(BIN)/python -m qianmian train --shop "$$SHOP" --as-of "$$AS_OF"
 
 rollback: $(VENV)/.installed ## Put the set of tables before the latest back (SHOP, WHY)
 	@$(BIN)/python -m qianmian rollback --shop "$$SHOP" $(if $(WHY),--why "$$WHY")
 
+forget: $(VENV)/.installed ## Forget who asked for it, everywhere, and delete what was kept long enough (SHOP, AS_OF)
+	@$(BIN)/python -m qianmian forget --shop "$$SHOP" --as-of "$$AS_OF"
+
 mlflow: $(VENV)/.installed ## Show all trainings in MLflow's pages, until Ctrl-C
 	@$(BIN)/python -m qianmian mlflow
 
 preview: $(VENV)/.installed ## Show portraits, pages and reasons in the browser, read-only, until Ctrl-C (SHOP)
 	@$(BIN)/python -m preview --shop "$$SHOP"
+
+bi: $(VENV)/.installed $(VENV_BI)/.installed ## Show the dashboard in Superset, on this machine, until Ctrl-C (SHOP)
+	@$(BIN)/python -m bi --shop "$$SHOP"
 
 up: $(VENV)/.installed ## Leave Airflow running on its daily schedule
 	@$(BIN)/python -m qianmian up
@@ -59,16 +74,19 @@ docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, aft
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
 	@# Three processes: each of these parts sets up Airflow in a way of its own.
-	@$(BIN)/pytest --ignore=tests/acceptance --ignore=tests/e2e
+	@$(BIN)/pytest --ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
 	@$(BIN)/pytest tests/acceptance
 	@$(BIN)/pytest tests/e2e
+
+test-bi: $(VENV)/.installed-dev $(VENV_BI)/.installed chromium ## Test the dashboard in a real Superset and a browser (not part of test)
+	@$(BIN)/pytest tests/bi/superset
 
 check: $(VENV)/.installed-dev ## Linter, formatter, types, SQL linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy dags
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project bi/queries
 
 format: $(VENV)/.installed-dev ## Format the sources
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -79,7 +97,7 @@ install-dev: $(VENV)/.installed-dev
 
 clean: ## Stop Airflow; remove the environment and caches (never what was written under var/)
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m qianmian stop
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache test-artifacts
+	rm -rf $(VENV) $(VENV_BI) .pytest_cache .mypy_cache .ruff_cache test-artifacts
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "ERROR: $(PYTHON) is not there. WHAT TO DO: install Python 3.11 or newer, or name one: make run PYTHON=python3.12"; exit 2; }
@@ -97,6 +115,12 @@ $(VENV)/.installed-dev: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV), with the tools for tests (first time: 2 to 4 minutes)"
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV_BI)/.installed: bi/requirements.lock | $(BIN)/python
+	@echo "installing Superset into $(VENV_BI) (first time: 1 to 3 minutes)"
+	@[ -x $(VENV_BI)/bin/python ] || $(PYTHON) -m venv $(VENV_BI)
+	@$(VENV_BI)/bin/python -m pip install -qq --disable-pip-version-check --no-compile -r $<
+	@touch $@
 
 # Debian's package; where it cannot be had, the UI test skips and says so.
 chromium:

@@ -103,9 +103,10 @@ class DailyRun:
         """Say which step failed and why."""
         write_atomically(self.failure_file, json.dumps({"step": step, "why": why}, ensure_ascii=False))
 
-    def forget_failure(self) -> None:
-        """A step passed: what an earlier attempt said of a failure no longer holds."""
-        self.failure_file.unlink(missing_ok=True)
+    def forget_failure(self, step: str) -> None:
+        """A step passed: what an earlier attempt of it said of a failure no longer holds."""
+        if self.failure["step"] == step:
+            self.failure_file.unlink(missing_ok=True)
 
 
 def _day(text: str) -> str:

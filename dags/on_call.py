@@ -21,6 +21,9 @@ downstream, or trigger the day again. Every task may run twice: it replaces what
 **Trigger by hand.** The form asks for shop, day, full refresh and source; all may stay as they are. A past
 day comes out as it did then, since nothing later than the day is read.
 
+**"The shop's working files are those of run ..."**: another run of the shop came in between. Clear *all* tasks of
+this run, not the one: it has to start over. **"The shop is at work for run ..."**: wait for that run, or stop it.
+
 **May be ignored:** a task that passed at its second attempt; `record_refusal` skipped (nothing failed).
 """
 
@@ -41,7 +44,40 @@ only says what the next training starts from.
 **May be ignored:** a challenger that was not promoted; a week without training.
 """
 
+FRESHNESS_DAG = """
+### check_freshness
+At the hour in `publish_by`: are yesterday's tables in the warehouse? It asks the warehouse, not Airflow, and so
+also notices a daily run that is paused, waits, was refused or never started. Red: they are not there.
+
+**It failed. Are readers affected?** They read the tables of an earlier day: the log says of which.
+
+**What to do.** Look at the runs of `personalize_daily`. One that is still at work may bring the tables by itself.
+
+**May be ignored:** red on a day that was published later, seen in `data_freshness`.
+"""
+
+FORGETTING_DAG = """
+### forget_users
+Forgets the users of the feed `erasure_requests` everywhere: landing, lake, history, reports, warehouse,
+PostgreSQL, S3. Each gets a receipt, `lake/erasure_receipts/<pseudonym>.json`, closed once a search over everything
+finds nothing. Then what was kept long enough is deleted. docs/privacy.md says how, and what stays the operator's.
+
+**It failed. Are readers affected?** No: each table is replaced whole. Users who asked are in no portrait and no
+list from the next daily run on, whether or not this one is through.
+
+**What to do.** Read the end of the red task's log, *Clear* the task: everything goes on where it was. Mind the
+law's term (in the EU a month from the request): `requested_at` in the receipts that are still open.
+
+**May be ignored:** a day without requests; targets that are not set are skipped.
+"""
+
 TASKS = {
+    "check_freshness": """
+Reads `data_freshness` in the warehouse and compares its day with the one that should be there.
+
+**Failure:** the day's tables are not in place; the log says of which day those in place are and how the last run
+ended. **Do:** as the log says.
+""",
     "prepare": """
 Makes feed files from the shop's source: `simulated` generates them, `online_retail` and
 `completejourney` convert public data sets, `feeds` has nothing to do.
@@ -188,5 +224,37 @@ Skipped where `s3_target` is empty.
 
 **Failure:** the store is not reachable, or credentials may not list, read, write and delete there. **Do:** as
 the log says; the next run uploads what is missing.
+""",
+    "forget_users": """
+Opens a receipt for each request; takes the users' rows out of landed files and an adapter's feeds, cleans what
+changed again, rewrites features, outputs, history, reports and logs, makes the warehouse anew.
+
+**Failure:** a landed file cannot be read, another program has a DuckDB file open, memory. **Do:** as the log
+says. The daily run waits while this task runs.
+""",
+    "forget_in_postgres": """
+Deletes the users' rows in all sets and in the history, in one transaction, then writes the tables' files anew
+where no reader is in the way. Skipped where `postgres_target` is empty.
+
+**Failure:** the server is not reachable, or rights are missing. **Do:** as the log says; receipts stay open and
+the next run does it.
+""",
+    "forget_in_s3": """
+Rewrites the objects that hold the users, and their checksums in the manifests. Skipped where `s3_target` is empty.
+
+**Failure:** the store is not reachable, or credentials may not read, write and delete there. **Do:** as the log
+says; receipts stay open and the next run does it.
+""",
+    "close_receipts": """
+Searches every file, table and object for the users. Where nothing is found their receipts are closed.
+
+**Failure:** something was found: the log names where. **Do:** run the DAG again; a file of another program in the
+shop's folder has to be deleted by hand.
+""",
+    "apply_retention": """
+Deletes history, rejected rows' texts and reports older than `keep_history_days`, `keep_quarantine_days`,
+`keep_reports_days`. The report says what went. PostgreSQL and S3 follow with the next publishing.
+
+**Failure:** another program has the warehouse open for writing. **Do:** close it; the next run deletes it.
 """,
 }

@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import alerts
 import on_call
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, chain
-from dag_form import DAILY, DEFAULT_ARGS, WHICH_DAY
+from dag_form import DAILY, DEFAULT_ARGS, SPARK, WHICH_DAY
 from step_operator import StepOperator, step
 
 from qianmian import settings
@@ -35,14 +37,9 @@ PARAMS = {
     ),
 }
 
-SPARK = {
-    "pseudonym_key_file": "{{ run.settings.pseudonym_key_file }}",
-    "max_quarantined_share": "{{ run.settings.max_quarantined_share }}",
-    "master": "{{ run.settings.spark_master }}",
-    "driver_memory": "{{ run.settings.spark_driver_memory }}",
-}
 FULL_REFRESH = "{{ '--full-refresh' if run.full_refresh }}"
-WAREHOUSE = {"warehouse": "{{ run.settings.warehouse }}", "generated_at": "{{ run.generated_at }}"}
+WAREHOUSE: dict[str, Any] = {"warehouse": "{{ run.settings.warehouse }}", "generated_at": "{{ run.generated_at }}"}
+TARGET = {"trigger_rule": "one_success", "on_failure_callback": alerts.failed}
 
 
 def dbt_build(task_id: str, select: str) -> StepOperator:
@@ -50,6 +47,9 @@ def dbt_build(task_id: str, select: str) -> StepOperator:
     return StepOperator(
         task_id=task_id,
         argv=(
+            # One run at a time works on a shop: dbt holds it as the other steps do by themselves.
+            *(sys.executable, "-m", "qianmian.shop_lock", f"--step={task_id}"),
+            *("--lake={{ run.lake }}", "--as-of={{ run.as_of }}", "--run-id={{ run.run_id }}", "--"),
             str(Path(sys.executable).with_name("dbt")),
             "build",
             f"--select={select}",
@@ -78,7 +78,8 @@ with DAG(
     max_active_runs=1,
     params=PARAMS,
     tags=["daily", "publishes"],
-    default_args=DEFAULT_ARGS,
+    # Of a step that stops the run `record_refusal` tells, once it is recorded; what may fail besides tells itself.
+    default_args={**DEFAULT_ARGS, "on_failure_callback": None},
 ) as dag:
     prepare = step(
         "prepare",
@@ -114,7 +115,11 @@ with DAG(
     record_refusal = step(
         "record_refusal",
         "warehouse.record_refusal",
-        trigger_rule="one_failed",
+        of_airflow={
+            "trigger_rule": "one_failed",
+            "on_success_callback": alerts.refused,
+            "on_failure_callback": [alerts.refused, alerts.failed],
+        },
         failed_step="{{ run.failure.step }}",
         why="{{ run.failure.why }}",
         **WAREHOUSE,
@@ -124,7 +129,7 @@ with DAG(
     publish_postgres = step(
         "publish_postgres",
         "warehouse.targets.postgres",
-        trigger_rule="one_success",
+        of_airflow=TARGET,
         needs="{{ run.settings.postgres_target }}",
         warehouse="{{ run.settings.warehouse }}",
         address="{{ run.settings.postgres_target }}",
@@ -134,7 +139,7 @@ with DAG(
     publish_s3 = step(
         "publish_s3",
         "warehouse.targets.s3",
-        trigger_rule="one_success",
+        of_airflow=TARGET,
         needs="{{ run.settings.s3_target }}",
         warehouse="{{ run.settings.warehouse }}",
         to="{{ run.settings.s3_target }}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -11,15 +12,19 @@ import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import lineage
 import on_call
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from daily_run import DailyRun
 
-from qianmian.settings import ROOT
+from qianmian.settings import ALERT_WEBHOOK, ROOT
 from qianmian.step import EXIT_BAD_INPUT, StepError
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 TAIL_LINES = 60
 GRACE_S = 3.0  # less than the 5 s after which Airflow kills the task itself
@@ -69,13 +74,14 @@ class StepOperator(BaseOperator):
         self.final_exit_codes = frozenset(final_exit_codes)
         self.remedy = remedy
         self.needs = needs
+        self._day: DailyRun | None = None
         self._process: subprocess.Popen[str] | None = None
         self._ended = threading.Event()
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render with `run` in the context."""
         try:
-            context["run"] = DailyRun.from_context(context)
+            context["run"] = self._day = DailyRun.from_context(context)
         except StepError as error:
             text = f"ERROR in {self.task_id}: {error.what}\nWHAT TO DO: {error.remedy}"
             raise AirflowFailException(text) from None
@@ -95,13 +101,17 @@ class StepOperator(BaseOperator):
             raise AirflowSkipException("not set in qianmian.toml: nothing to do")
         tail, exit_code = self._run([argument for argument in self.argv if argument])
         if exit_code == 0:
-            run.forget_failure()
+            run.forget_failure(self.task_id)
             return
         message = self._explain(tail, exit_code)
         run.record_failure(self.task_id, message)
         if exit_code in self.final_exit_codes:
             raise AirflowFailException(message)
         raise AirflowException(message)
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage | None:
+        """Say what the task reads and writes, to Airflow's OpenLineage provider where that is on."""
+        return lineage.facets(self.task_id, self._day) if self._day else None
 
     def on_kill(self) -> None:
         """End the step and all it started: asked first, killed after a short while."""
@@ -143,8 +153,9 @@ class StepOperator(BaseOperator):
         self._ended.set()
 
     def _environment(self) -> dict[str, str]:
-        """The environment without Airflow's own variables: its database's password is no step's business."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+        """The environment without what is no step's business: Airflow's database's password, the webhook."""
+        not_theirs = ("AIRFLOW__", ALERT_WEBHOOK)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(not_theirs)}
         return {**QUIET, **kept, "PYTHONUNBUFFERED": "1", **self.environ}
 
     def _explain(self, tail: list[str], exit_code: int) -> str:
@@ -154,6 +165,8 @@ class StepOperator(BaseOperator):
             return "\n".join(tail[starts[-1] :]).strip()
         how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
         hint = " Signal 9 often means that memory ran out." if exit_code == -signal.SIGKILL else ""
+        if any(os.strerror(errno.ENOSPC) in line for line in tail):
+            hint = " A disk is full: make room first, then clear the task."
         last = "\n".join(line for line in tail[-10:] if line.strip())
         text = f"ERROR in {self.task_id}: the step {how}.{hint} Its last lines:\n{last}\nWHAT TO DO: {self.remedy}"
         self.log.error("%s", text)
@@ -164,18 +177,21 @@ def step(
     task_id: str,
     module: str,
     *flags: str,
-    trigger_rule: str = "all_success",
     needs: str | None = None,
+    of_airflow: Mapping[str, Any] | None = None,
     **options: str,
 ) -> StepOperator:
-    """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`."""
+    """Make the task that runs one of the project's steps; an option `max_x=v` is its argument `--max-x=v`.
+
+    `of_airflow` are arguments of Airflow's own, such as its trigger rule.
+    """
     common = {"lake": "{{ run.lake }}", "as_of": "{{ run.as_of }}", "run_id": "{{ run.run_id }}"}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in {**common, **options}.items()]
     return StepOperator(
         task_id=task_id,
         argv=(sys.executable, "-m", module, *arguments, *flags),
         needs=needs,
-        trigger_rule=trigger_rule,
+        **(of_airflow or {}),
         doc_md=on_call.TASKS[task_id],
     )
 

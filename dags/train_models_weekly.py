@@ -6,13 +6,14 @@ Reads what the daily run has left for the same day; the next daily run serves wh
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import on_call
 from airflow.sdk import DAG, chain
 from dag_form import DAILY, DEFAULT_ARGS, WHICH_DAY
 from step_operator import step
 
-TRACKING = {"shop": "{{ run.settings.shop }}", "mlflow_home": "{{ run.settings.mlflow_home }}"}
+TRACKING: dict[str, Any] = {"shop": "{{ run.settings.shop }}", "mlflow_home": "{{ run.settings.mlflow_home }}"}
 TEXT_MODEL = "{{ run.settings.text_encoder }}"
 
 with DAG(

@@ -90,7 +90,7 @@ def land(source: Source, landing: Path, run_id: str) -> dict[str, Any]:
     for feed, consequence in SWITCHED_OFF.items():
         if feed not in feeds:
             log.info("The feed %s is not there: %s.", feed, consequence)
-    with _only_one(landing):
+    with only_landing(landing):
         journal = Journal(landing / "manifest.jsonl")
         new = [file for path, file in files.items() if not _has_landed(journal, landing, path, file)]
         log.info("%d files at the source, %d of them new or changed", len(files), len(new))
@@ -107,13 +107,10 @@ def land(source: Source, landing: Path, run_id: str) -> dict[str, Any]:
 
 def _has_landed(journal: Journal, landing: Path, path: str, file: SourceFile) -> bool:
     known = journal.files.get(path)
+    if known is None or known.stamp != file.stamp:
+        return False
     target = landing / path
-    return (
-        known is not None
-        and known.stamp == file.stamp
-        and target.is_file()
-        and target.stat().st_size == known.size
-    )
+    return known.emptied or (target.is_file() and target.stat().st_size == known.size)
 
 
 def _copy_all(
@@ -137,7 +134,7 @@ def _copy_all(
                 log.info("%d of %d files landed", len(landed), len(files))
     finally:
         pool.shutdown(cancel_futures=True)
-    incoming.rmdir()
+        shutil.rmtree(incoming)
     return landed
 
 
@@ -164,7 +161,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _only_one(landing: Path) -> Iterator[None]:
+def only_landing(landing: Path) -> Iterator[None]:
     """Hold the landing zone's lock; the system lets go of it when the process ends, however it ends."""
     landing.mkdir(parents=True, exist_ok=True)
     with (landing / ".lock").open("w") as lock:

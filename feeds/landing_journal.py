@@ -17,13 +17,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One line: `path` is `<feed>/<path in it>`, `stamp` tells by what the source file was recognised."""
+    """One line: `path` is `<feed>/<path in it>`, `stamp` tells by what the source file was recognised.
+
+    `emptied`: all of its rows were of users who are forgotten; it does not lie here, and is not landed again.
+    """
 
     path: str
     size: int
     sha256: str
     stamp: str
     run_id: str
+    emptied: bool = False
 
 
 class Journal:
@@ -54,7 +58,8 @@ class Journal:
         """Record a landed file; once this returns, a kill does not lose it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
-            file.write(json.dumps(asdict(landed), ensure_ascii=False).encode() + b"\n")
+            line = {name: value for name, value in asdict(landed).items() if name != "emptied" or value}
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.files[landed.path] = landed

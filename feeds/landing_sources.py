@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
-from qianmian.step import StepError
+from qianmian.step import StepError, is_disk_full
 
 MIB = 1 << 20
 
@@ -61,7 +61,7 @@ class LocalFolder:
                     # A link whose target is gone is listed with its own, and copying it says what is wrong.
                     stat = path.stat() if path.exists() else path.lstat()
                     relative = path.relative_to(self._folder).as_posix()
-                    yield SourceFile(relative, stat.st_size, f"mtime_ns={stat.st_mtime_ns} size={stat.st_size}")
+                    yield SourceFile(relative, stat.st_size, local_stamp(stat))
 
     def copy(self, file: SourceFile, target: Path) -> None:
         """Copy the file, and refuse it where it changed underneath."""
@@ -70,10 +70,12 @@ class LocalFolder:
             shutil.copyfile(path, target)
             stat = path.stat()
         except OSError as error:
+            if is_disk_full(error):
+                raise
             raise StepError(
                 f"{path} cannot be read: {error.strerror}.", "Give the file back or make it readable."
             ) from error
-        if f"mtime_ns={stat.st_mtime_ns} size={stat.st_size}" != file.stamp:
+        if local_stamp(stat) != file.stamp:
             raise StepError(
                 f"{path} changed while it was being copied.",
                 "Run again once the shop has finished writing it; write files aside and rename them into place.",
@@ -179,6 +181,11 @@ class S3Prefix:
 def open_source(where: str, endpoint_url: str | None) -> Source:
     """Return the source that `where` names: `s3://bucket/prefix`, or a folder."""
     return S3Prefix(where, endpoint_url) if where.startswith("s3://") else LocalFolder(Path(where))
+
+
+def local_stamp(stat: os.stat_result) -> str:
+    """Return what a file of this machine is recognised by."""
+    return f"mtime_ns={stat.st_mtime_ns} size={stat.st_size}"
 
 
 def _sha256(path: Path) -> str:

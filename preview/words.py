@@ -423,6 +423,7 @@ CODES: dict[str, dict[str, Pair]] = {
         "published": ("published", "已发布"),
         "refused": ("refused", "已拒绝"),
         "rolled_back": ("taken back", "已撤回"),
+        "expired": ("kept long enough", "已过保留期"),
         "passed": ("passed", "通过"),
         "warning": ("warning", "告警"),
         "failed": ("failed", "失败"),

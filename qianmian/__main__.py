@@ -1,4 +1,4 @@
-"""Qianmian on one machine, behind `make`: `python -m qianmian run|train|rollback|mlflow|up|stop|...`."""
+"""Qianmian on one machine, behind `make`: `python -m qianmian run|train|rollback|forget|mlflow|up|stop|...`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+from expectations.tables import receipts_dir
 from qianmian import settings
-from qianmian.local_airflow import DAG_ID, TRAINING_DAG_ID, LocalAirflow
+from qianmian.backfill import backfill as run_days
+from qianmian.local_airflow import DAG_ID, FORGETTING_DAG_ID, TRAINING_DAG_ID, LocalAirflow
 from qianmian.run_dag import (
     addresses,
     check_day,
@@ -60,6 +62,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def backfill(args: argparse.Namespace) -> int:
+    """Run a range of past days, one after the other, by Airflow's own backfill; done days are left as they are."""
+    shop, daily = settings.load(args.shop), settings.load_daily()
+    for day in (args.first, args.last):
+        check_day(day)
+    if not (args.first and args.last):
+        raise StepError("No range of days is given.", "make backfill FROM=2026-10-01 TO=2026-10-31 [SHOP=...]")
+    check_request(shop, "", args.first)
+    if not daily.schedule:
+        raise StepError(
+            "The daily job has no schedule, and Airflow backfills by the schedule's moments.",
+            "Set schedule in qianmian.toml (or QIANMIAN_SCHEDULE), for example 0 2 * * *.",
+        )
+    airflow = LocalAirflow(daily)
+    airflow.up(daily.schedule)
+    first, last = date.fromisoformat(args.first), date.fromisoformat(args.last)
+    states = run_days(airflow, shop.shop, first, last, again=args.again)
+    print(f"Airflow stays up on its schedule {daily.schedule!r} (UTC).\n" + "\n".join(addresses(airflow)))
+    return int("failed" in states.values())
+
+
 def train(args: argparse.Namespace) -> int:
     """Train a recommender for a day that `run` has been there for, and promote it if it wins."""
     shop = settings.load(args.shop)
@@ -71,6 +94,19 @@ def train(args: argparse.Namespace) -> int:
     if run_id is None:
         return 1
     show_decision(airflow, run_id)
+    return 0
+
+
+def forget(args: argparse.Namespace) -> int:
+    """Forget the users whose requests have landed, everywhere, and delete what was kept long enough."""
+    shop = settings.load(args.shop)
+    check_day(args.as_of)
+    airflow = LocalAirflow(shop)
+    if airflow.up():
+        end_interrupted_runs(airflow)
+    if run_dag(airflow, FORGETTING_DAG_ID, {"shop": shop.shop, "as_of": args.as_of or None}) is None:
+        return 1
+    print(f"\nReceipts    {receipts_dir(shop.lake)}\n" + "\n".join(addresses(airflow)))
     return 0
 
 
@@ -178,12 +214,20 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--full-refresh", action="store_true", help="compute all days anew, not just changed ones"
     )
+    days = add(backfill, "backfill")
+    days.add_argument("--shop", default="simulated", help="shop to run for (default: %(default)s)")
+    days.add_argument("--from", dest="first", default="", help="first day, e.g. 2026-10-01")
+    days.add_argument("--to", dest="last", default="", help="last day")
+    days.add_argument("--again", action="store_true", help="run days that have succeeded once more")
     training = add(train, "train")
     training.add_argument("--shop", default="simulated", help="shop to train for (default: %(default)s)")
     training.add_argument("--as-of", default="", help="day to train for, e.g. 2011-11-30 (default: settings)")
     back = add(rollback, "rollback")
     back.add_argument("--shop", default="simulated", help="shop to go back for (default: %(default)s)")
     back.add_argument("--why", default="by hand", help="what pipeline_runs says (default: %(default)s)")
+    forgetting = add(forget, "forget")
+    forgetting.add_argument("--shop", default="simulated", help="shop to forget for (default: %(default)s)")
+    forgetting.add_argument("--as-of", default="", help="day whose requests count (default: settings)")
     pages = add(mlflow, "mlflow")
     pages.add_argument("--port", type=int, default=5000, help="of the pages (default: %(default)s)")
     add(up, "up")

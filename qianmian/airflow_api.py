@@ -63,6 +63,36 @@ class AirflowApi:
         """Mark a run as failed: its running tasks are stopped."""
         self._request("PATCH", f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}", {"state": "failed"})
 
+    def runs_due(self, dag_id: str, begin: str, end: str) -> list[dict[str, Any]]:
+        """Return the runs due from one moment to another (ISO 8601), earliest first; at most the last 1,000."""
+        found: list[dict[str, Any]] = []
+        span = urllib.parse.urlencode({"logical_date_gte": begin, "logical_date_lte": end})
+        while len(found) < 1000:
+            page = self._get(f"/dags/{dag_id}/dagRuns?{span}&order_by=-logical_date&limit=100&offset={len(found)}")
+            runs = (page or {}).get("dag_runs", [])
+            found += runs
+            if len(runs) < 100:
+                break
+        return found[::-1]
+
+    def active_backfills(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the backfills of a DAG that have not ended: `id`, `from_date`, `to_date`, ..."""
+        found = self._get(f"/backfills?dag_id={dag_id}") or {}
+        return [one for one in found["backfills"] if one["completed_at"] is None]
+
+    def backfill_moments(self, asked: dict[str, Any]) -> list[str]:
+        """Return the moments that a backfill would run for, without starting it."""
+        found = self._request("POST", "/backfills/dry_run", asked)["backfills"]
+        return [one["logical_date"] for one in found]
+
+    def create_backfill(self, asked: dict[str, Any]) -> int:
+        """Start a backfill (`dag_id`, `from_date`, `to_date`, `dag_run_conf`, ...) and return its id."""
+        return int(self._request("POST", "/backfills", asked)["id"])
+
+    def is_backfill_over(self, backfill_id: int) -> bool:
+        """Tell whether all runs of a backfill have ended, or it was cancelled."""
+        return (self._get(f"/backfills/{backfill_id}") or {})["completed_at"] is not None
+
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return a run's tasks: `task_id`, `state`, `try_number`, `duration`, `start_date`, ..."""
         path = f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances?limit=100"

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from qianmian import settings
 from qianmian.files import read_json, write_private
 from qianmian.ports import LOOPBACK, choose_port, is_free
 from qianmian.postgres import Postgres
@@ -21,6 +22,19 @@ from qianmian.step import StepError
 
 ADMIN = "admin"
 DEFAULT_PORT = 8080
+
+
+def openlineage_options(lineage: str) -> dict[str, str]:
+    """Return the options of Airflow's OpenLineage provider: to a file, to an address, or off.
+
+    A receiver that is down holds a task up for a few seconds and fails none.
+    """
+    if not lineage:
+        return {"disabled": "True"}
+    transport: dict[str, object] = {"type": "file", "log_file_path": lineage, "append": True}
+    if lineage.startswith(("http://", "https://")):
+        transport = {"type": "http", "url": lineage, "timeout": 2.0, "retry": {"total": 1}}
+    return {"disabled": "False", "namespace": "qianmian", "transport": json.dumps(transport)}
 
 
 class AirflowHome:
@@ -110,6 +124,7 @@ class AirflowHome:
             },
             "logging": {"base_log_folder": str(self.task_logs), "colored_console_log": "False"},
             "usage_data_collection": {"enabled": "False"},
+            "openlineage": openlineage_options(settings.load_daily(environ).lineage),
         }
         variables = {
             f"AIRFLOW__{section.upper()}__{option.upper()}": value

@@ -27,7 +27,8 @@ from qianmian.step import StepError
 
 log = logging.getLogger("qianmian")
 
-DAG_ID, TRAINING_DAG_ID = DAG_IDS = ("personalize_daily", "train_models_weekly")
+DAG_IDS = ("personalize_daily", "train_models_weekly", "forget_users")
+DAG_ID, TRAINING_DAG_ID, FORGETTING_DAG_ID = DAG_IDS
 COMMANDS = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,10 +20,14 @@ from qianmian.step import StepError
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
+ALERT_WEBHOOK = "QIANMIAN_ALERT_WEBHOOK"
+_PASSWORD = re.compile(r"password\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
 _WHERE_AND_WHEN = (
-    *("home", "default_as_of", "schedule", "train_schedule", "daily_shop"),
-    *("airflow_port", "preview_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
+    *("home", "default_as_of", "schedule", "train_schedule", "forget_schedule", "daily_shop"),
+    *("airflow_port", "preview_port", "superset_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
+    *("keep_history_days", "keep_quarantine_days", "keep_reports_days"),
     *("postgres_target", "postgres_schema", "postgres_reader_role", "s3_target"),
+    *("publish_by", "alert_format", "lineage"),
 )
 
 
@@ -47,6 +52,9 @@ class Settings:
     postgres_schema: str
     postgres_reader_role: str
     s3_target: str
+    keep_history_days: int
+    keep_quarantine_days: int
+    keep_reports_days: int
     max_quarantined_share: float
     simulated_users: int
     simulated_seed: int
@@ -54,9 +62,14 @@ class Settings:
     spark_driver_memory: str
     schedule: str
     train_schedule: str
+    forget_schedule: str
+    publish_by: str
+    alert_format: str
+    lineage: str
     daily_shop: str
     airflow_port: int
     preview_port: int
+    superset_port: int
 
     @property
     def shop_dir(self) -> Path:
@@ -83,6 +96,25 @@ class Settings:
         """Key of the HMAC that turns user ids into pseudonyms, where none is in QIANMIAN_PSEUDONYM_KEY."""
         return self.home / "secrets" / "pseudonym.key"
 
+    @property
+    def publish_by_cron(self) -> str:
+        """Cron (UTC) of the moment in `publish_by`; empty where there is none.
+
+        Raises:
+            StepError: it is no time of day.
+
+        """
+        if not self.publish_by:
+            return ""
+        try:
+            moment = datetime.strptime(self.publish_by, "%H:%M")
+        except ValueError:
+            raise StepError(
+                f"publish_by = {self.publish_by!r} is no time of day.",
+                "Give hh:mm, UTC, such as 06:00; or nothing.",
+            ) from None
+        return f"{moment.minute} {moment.hour} * * *"
+
     def as_of(self, moment: datetime, scheduled: bool) -> str:
         """Day a run of that moment works for when none is given: `default_as_of`, else the day before (UTC).
 
@@ -100,6 +132,15 @@ class Settings:
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder that holds everything a run writes: QIANMIAN_HOME, else `var/` in the project."""
     return Path(environ.get("QIANMIAN_HOME") or ROOT / "var").resolve()
+
+
+def alert_webhook(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the address that is told of failures: QIANMIAN_ALERT_WEBHOOK, else a file's; empty: none.
+
+    It is a secret, since whoever knows it may write there, and so no setting: it is read only where it is used.
+    """
+    file = home(environ) / "secrets" / "alert_webhook"
+    return environ.get(ALERT_WEBHOOK) or (file.read_text().strip() if file.exists() else "")
 
 
 def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FILE) -> Settings:
@@ -138,7 +179,24 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
                 f"{file.name}: {name} = {values.get(name)!r} is not a {type(defaults.get(name, '')).__name__}.",
                 f"Give {name} a value like its default in [defaults], {defaults.get(name)!r}.",
             )
+    _refuse_passwords(values, file)
     return Settings(shop=shop, home=home(environ), **values)
+
+
+def _refuse_passwords(values: Mapping[str, Any], file: Path) -> None:
+    """Refuse an address with a password in it: settings are shown in logs, process lists and Airflow's pages.
+
+    Raises:
+        StepError: names the setting, not the value.
+
+    """
+    for name, value in values.items():
+        if isinstance(value, str) and _PASSWORD.search(value):
+            raise StepError(
+                f"{file.name}: the address in {name} holds a password: it would stand in logs and process lists.",
+                "Take it out. PostgreSQL's goes into PGPASSWORD or a password file (PGPASSFILE), S3's keys where "
+                "boto3 finds them.",
+            )
 
 
 def load_daily(environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FILE) -> Settings:

@@ -62,6 +62,7 @@ def _stale_feeds(lake: Lake, entities: Mapping[str, str], full_refresh: bool) ->
 def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[str, DataFrame]:
     """Judge the rows of each feed's files to read, by the clean entities and the rows that stand."""
     from spark_jobs import store
+    from spark_jobs.forgotten import read_forgotten, with_forgotten, with_forgotten_set_aside
     from spark_jobs.reading.reader import read_raw
     from spark_jobs.transforms.duplicates import with_duplicates
     from spark_jobs.transforms.known import with_consent, with_known_items, with_known_users
@@ -72,7 +73,7 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
         manifest = lake.manifest(table)
         return store.read_table(spark, lake.folder(table), manifest) if manifest.partitions else None
 
-    items, users = entity("items"), entity("users")
+    items, users, forgotten = entity("items"), entity("users"), read_forgotten(lake.root)
     judged = {}
     for one in feeds:
         if not one.work.read:
@@ -80,11 +81,13 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
         rows = typed(read_raw(spark, lake.landing, one.feed, one.work.read, lake.key), one.feed)
         if one.feed != "campaign_contacts":
             rows = with_known_items(rows, items)
-        rows = with_consent(with_known_users(rows, users), one.feed)
+        rows = with_forgotten(with_known_users(rows, users), one.feed, forgotten)
+        rows = with_consent(rows, one.feed)
         standing = None
         if one.work.kept:
             standing = store.only_of(store.read_table(spark, one.folder, one.manifest), one.work.kept)
-        rows = with_raw_of_rejected(with_duplicates(rows, one.feed, standing), one.feed)
+        rows = with_forgotten_set_aside(with_duplicates(rows, one.feed, standing), one.feed)
+        rows = with_raw_of_rejected(rows, one.feed)
         judged[one.feed] = with_sessions(rows) if one.feed == "events" else rows
     return judged
 

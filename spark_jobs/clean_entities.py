@@ -27,6 +27,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         if stale:
             with session_for(stale, lake, args) as spark:
                 from spark_jobs import store
+                from spark_jobs.forgotten import read_forgotten, with_forgotten, with_forgotten_set_aside
                 from spark_jobs.reading.reader import read_raw
                 from spark_jobs.settling import settle
                 from spark_jobs.transforms.typed import typed, with_raw_of_rejected
@@ -38,7 +39,9 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
                         standing = store.read_table(spark, one.folder, one.manifest)
                         known = latest_versions(store.only_of(standing, one.work.kept), one.feed)
                         raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
-                        versions = with_versions(typed(raw, one.feed), one.feed, known)
+                        forgotten = read_forgotten(lake.root, one.feed)
+                        rows = with_forgotten(typed(raw, one.feed), one.feed, forgotten)
+                        versions = with_forgotten_set_aside(with_versions(rows, one.feed, known), one.feed)
                         judged[one.feed] = with_raw_of_rejected(versions, one.feed)
                 read = settle(spark, lake, stale, judged, args.max_quarantined_share, {}, lambda _: [])
         lake.put_empty_tables([*STATE_FEEDS, "quarantine"])

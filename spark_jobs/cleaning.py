@@ -7,7 +7,7 @@ import fcntl
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,25 +90,31 @@ class Lake:
             )
         return manifest
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other cleanings out; the system lets go when the process ends, however it ends."""
-        folder = self.root / "clean"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StepError(
-                    f"Another cleaning of {self.root} is running.", "Wait until it has ended."
-                ) from None
-            yield
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other cleanings out."""
+        return clean_held(self.root)
 
     def put_empty_tables(self, tables: Sequence[str]) -> None:
         """Give tables that nothing was written to yet an empty manifest: no rows, rather than no table."""
         for table in tables:
             if not (self.folder(table) / NAME).exists():
                 commit(self.folder(table), Manifest(table, str(CLEAN[table].partition)))
+
+
+@contextmanager
+def clean_held(lake: Path) -> Iterator[None]:
+    """Hold a lake's clean tables; the system lets go when the process ends, however it ends.
+
+    Raises StepError while another process holds them.
+    """
+    folder = lake / "clean"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StepError(f"Another cleaning of {lake} is running.", "Wait until it has ended.") from None
+        yield
 
 
 @contextmanager

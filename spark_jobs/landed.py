@@ -59,7 +59,10 @@ def read_landing(lake: Path) -> dict[str, Landed]:
             entry = json.loads(line)
         except ValueError:
             continue  # torn by a kill: the file was landed again, or will be
-        landed[entry["path"]] = Landed(entry["path"], entry["size"], entry["sha256"])
+        if entry.get("emptied"):
+            landed.pop(entry["path"], None)  # all its rows were of users who are forgotten
+        else:
+            landed[entry["path"]] = Landed(entry["path"], entry["size"], entry["sha256"])
     for file in landed.values():
         path = landing / file.path
         if not path.is_file() or path.stat().st_size != file.size:

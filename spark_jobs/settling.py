@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -134,8 +135,13 @@ def _write(spark: SparkSession, lake: Lake, tables: Sequence[NewTable]) -> dict[
         log.info("%s: %d partitions written", name, len(files))
         return files
 
-    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:  # small tables use what large ones leave idle
-        written = list(pool.map(write, tables))
+    try:
+        with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:  # small tables use what large ones leave idle
+            written = list(pool.map(write, tables))
+    except Exception:
+        for table in tables:  # on a full disk the half of it would be in the way of whatever is next
+            shutil.rmtree(lake.folder(table.manifest.table) / f"commit={commit_id}", ignore_errors=True)
+        raise
     names = [table.manifest.table for table in tables]
     return store.describe(spark, {n: (lake.folder(n), files) for n, files in zip(names, written, strict=True)})
 

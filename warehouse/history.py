@@ -36,10 +36,13 @@ def write_history(rows: duckdb.DuckDBPyRelation, table: Table, file: Path) -> No
     """Write rows to `file`, typed as in `table` and sorted by its key. It appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    typed(rows, table).order(", ".join(table.key)).write_parquet(str(aside), compression="zstd")
-    with aside.open("rb") as written:
-        os.fsync(written.fileno())
-    aside.replace(file)
+    try:
+        typed(rows, table).order(", ".join(table.key)).write_parquet(str(aside), compression="zstd")
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)  # half of it, where the disk is full
 
 
 def prune_history(lake: Path, before: Iterable[PipelineRun], after: Iterable[PipelineRun], as_of: date) -> None:

@@ -22,6 +22,7 @@ from qianmian.step import read_reports, write_atomically
 PUBLISHED = "published"
 REFUSED = "refused"
 ROLLED_BACK = "rolled_back"
+EXPIRED = "expired"
 
 log = logging.getLogger("qianmian")
 

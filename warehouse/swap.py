@@ -79,7 +79,11 @@ def swap_in(warehouse: Path, lake: Path, runs: list[PipelineRun]) -> dict[str, i
 
     """
     aside = warehouse.with_name(f".{warehouse.name}.{os.getpid()}.tmp")
-    rows = build_warehouse(aside, lake, runs)
+    try:
+        rows = build_warehouse(aside, lake, runs)
+    except BaseException:
+        _remove_left_overs(warehouse)  # on a full disk the half of it would be in the way of whatever is next
+        raise
     if (seen := count_all(aside)) != rows:
         raise RuntimeError(f"the new warehouse reads back as {seen}, but {rows} rows were written")
     _sync(aside)

@@ -10,9 +10,15 @@
 {%- endmacro %}
 
 
-{# Whether the row's event_date is one of the last `days` days, the as-of date being the last of them. #}
+{# The last day that events are known of: windows and ages of behaviour end with it (see int_shop_clock). #}
+{% macro shop_day() -%}
+    (select shop_clock.last_event_on from {{ ref('int_shop_clock') }} as shop_clock)
+{%- endmacro %}
+
+
+{# Whether the row's event_date is one of the last `days` days, the shop's day being the last of them. #}
 {% macro in_last_days(days) -%}
-    event_date > {{ as_of_date() }} - {{ days }}
+    event_date > {{ shop_day() }} - {{ days }}
 {%- endmacro %}
 
 

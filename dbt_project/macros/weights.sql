@@ -20,7 +20,7 @@
     depend on the order in which threads add.
 #}
 {% macro decayed_weight() -%}
-    cast(actions * {{ action_weight() }} * 0.5 ** (({{ as_of_date() }} - event_date) / 14.0) as decimal(18, 6))
+    cast(actions * {{ action_weight() }} * 0.5 ** (({{ shop_day() }} - event_date) / 14.0) as decimal(18, 6))
 {%- endmacro %}
 
 

@@ -84,9 +84,14 @@ USER_TRAITS = published_suite(
     FigureCheck(
         "No trait stands that has faded out",
         from_sql("""
-            select count(*) filter (where valid_to_at < as_of_date), count(*),
-                min(concat(user_id, ', ', trait)) filter (where valid_to_at < as_of_date)
+            with shop as (
+                -- In silence no belief fades: the shop's last day is the last on which anybody acted.
+                select max(event_date) as last_day from features.user_actions
+            )
+            select count(*) filter (where valid_to_at < coalesce(last_day, as_of_date)), count(*),
+                min(concat(user_id, ', ', trait)) filter (where valid_to_at < coalesce(last_day, as_of_date))
             from published.user_traits
+            cross join shop
         """),
         "rows",
         _MODEL,

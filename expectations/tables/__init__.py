@@ -24,6 +24,7 @@ from expectations.tables.feeds import (
 from expectations.tables.outputs import OUTPUTS
 from expectations.tables.places import (
     EVALUATION_DAYS,
+    claim_file,
     clean_dir,
     embeddings_dir,
     encoder_training_dir,
@@ -32,6 +33,7 @@ from expectations.tables.places import (
     history_dir,
     landing_dir,
     outputs_dir,
+    receipts_dir,
     recommender_training_dir,
     recommenders_dir,
     run_dir,
@@ -64,6 +66,7 @@ __all__ = [
     "STATE_FEEDS",
     "Column",
     "Table",
+    "claim_file",
     "clean_dir",
     "embeddings_dir",
     "encoder_training_dir",
@@ -72,6 +75,7 @@ __all__ = [
     "history_dir",
     "landing_dir",
     "outputs_dir",
+    "receipts_dir",
     "recommender_training_dir",
     "recommenders_dir",
     "run_dir",

@@ -41,6 +41,11 @@ def history_dir(lake: Path, table: str, as_of: str) -> Path:
     return lake / "published" / table / f"as_of_date={as_of}"
 
 
+def receipts_dir(lake: Path) -> Path:
+    """Receipts of who was forgotten, `<pseudonym>.json`: the only place that still names them."""
+    return lake / "erasure_receipts"
+
+
 def run_dir(lake: Path, run_id: str) -> Path:
     """One run's reports: `<step>.json`, and its check page."""
     return lake / "runs" / run_id.replace(":", "-").replace("/", "-")
@@ -66,3 +71,8 @@ def encoder_training_dir(lake: Path, as_of: str) -> Path:
     "it.
     """
     return encoders_dir(lake) / "training" / f"as_of_date={as_of}"
+
+
+def claim_file(lake: Path) -> Path:
+    """Which run has the working files, and its last step (`qianmian/shop_lock.py`)."""
+    return lake / "at_work.json"

@@ -88,7 +88,8 @@ PIPELINE_RUNS = Table(
     columns(
         "run_id! string | Airflow's run id.",
         "as_of_date! date | Day it worked for.",
-        "status! string | published, refused, or rolled_back (published, then taken back).",
+        "status! string | published, refused, rolled_back (published, then taken back), or expired (published, "
+        "and its rows since deleted as kept long enough).",
         "decision! string | What was decided and why, in words.",
         "generated_at! timestamp | When the run started (UTC).",
         "published_at timestamp | When the set was put in place (UTC); null where refused.",
@@ -123,12 +124,19 @@ DATA_FRESHNESS = Table(
         "run_id string | Run that made them.",
         "published_at timestamp | When they were put in place (UTC).",
         "days_old integer | Days from that day to today (UTC), counted when the view is read: 1 is yesterday's.",
+        "hours_since_published double | Hours since they were put in place, counted when the view is read.",
+        "last_event_at timestamp | The last event that they rest on (UTC).",
         "is_fresh! boolean | Whether the tables are of yesterday or later.",
         "last_run_id! string | The run that started last.",
         "last_run_as_of_date! date | Day it worked for.",
-        "last_run_status! string | published, refused, or rolled_back.",
+        "last_run_status! string | published, refused, rolled_back or expired.",
         "last_run_decision! string | What was decided and why, in words.",
         "last_run_started_at! timestamp | When it started (UTC).",
+        "last_refused_run_id string | The run refused last, whatever came after it; null where none ever was.",
+        "last_refused_as_of_date date | Day it worked for.",
+        "last_refused_decision string | Why, in words.",
+        "last_refused_started_at timestamp | When it started (UTC).",
+        "is_refused_since! boolean | Whether that run started after the one whose tables are in place.",
     ),
 )
 #: In SQL that DuckDB and PostgreSQL read alike; {runs} is the table of runs.
@@ -138,12 +146,25 @@ select
     latest.run_id,
     latest.published_at,
     cast(cast(now() at time zone 'UTC' as date) - latest.as_of_date as bigint) as days_old,
+    cast(
+        extract(epoch from (now() at time zone 'UTC') - latest.published_at) / 3600 as double precision
+    ) as hours_since_published,
+    latest.last_event_at,
     coalesce(cast(now() at time zone 'UTC' as date) - latest.as_of_date <= 1, false) as is_fresh,
     last_run.run_id as last_run_id,
     last_run.as_of_date as last_run_as_of_date,
     last_run.status as last_run_status,
     last_run.decision as last_run_decision,
-    last_run.generated_at as last_run_started_at
+    last_run.generated_at as last_run_started_at,
+    last_refused.run_id as last_refused_run_id,
+    last_refused.as_of_date as last_refused_as_of_date,
+    last_refused.decision as last_refused_decision,
+    last_refused.generated_at as last_refused_started_at,
+    last_refused.run_id is not null
+    and coalesce(last_refused.generated_at > latest.generated_at, true) as is_refused_since
 from (select * from {runs} order by generated_at desc, run_id desc limit 1) as last_run
 left join (select * from {runs} where is_latest) as latest on true
+left join (
+    select * from {runs} where status = 'refused' order by generated_at desc, run_id desc limit 1
+) as last_refused on true
 """

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from expectations.tables import outputs_dir
 from ml.explain import reasons
 from ml.explain.reason_rows import FOLLOWS_FROM, NEW_DAYS
-from ml.recommender.dataset import connect
+from ml.recommender.dataset import connect, last_day_in
 from qianmian.step import StepError, run_step, step_parser
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Known:
     `likes` counts the different items that a user acted on and did not dismiss, by user and category.
     """
 
-    as_of: date
+    last_day: date
     titles: dict[str, str]
     categories: dict[str, str]
     created_on: dict[str, date]
@@ -70,7 +70,7 @@ def load_known(connection: duckdb.DuckDBPyConnection, as_of: str) -> Known:
     ).fetchall()
     category = {item: name for item, _, name, _ in items if name is not None}
     return Known(
-        date.fromisoformat(as_of),
+        last_day_in(connection, as_of),
         {item: title for item, title, _, _ in items},
         category,
         {item: created for item, _, _, created in items if created is not None},
@@ -159,7 +159,7 @@ def _claims(row: Row, known: Known) -> Iterator[str]:
     if code == reasons.NEW_IN_CATEGORY:
         if known.categories.get(item) != evidence:
             yield f"{item} is not of the category {evidence}"
-        if known.created_on.get(item, date.min) <= known.as_of - timedelta(days=NEW_DAYS):
+        if known.created_on.get(item, date.min) <= known.last_day - timedelta(days=NEW_DAYS):
             yield f"{item} came more than {NEW_DAYS} days ago"
         if known.likes[user, evidence] < FOLLOWS_FROM:
             yield f"the user does not follow {evidence}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from expectations.tables import outputs_dir
 from ml.homepage.settings import PageSettings
 from ml.homepage.texts import price_evidence
-from ml.recommender.dataset import connect
+from ml.recommender.dataset import connect, last_day_in
 from ml.rerank.attributes import load_attributes
 from ml.rerank.rules import Rules, load_rules
 from qianmian.step import StepError
@@ -174,7 +174,7 @@ class PageInputs:
             StepError: the features were not built, or the lists not made for the day.
 
         """
-        self.as_of, self.settings = date.fromisoformat(as_of), settings
+        self.settings = settings
         for name in ("home_recommendations", "similar_items"):
             if not (outputs_dir(lake, as_of) / f"{name}.parquet").is_file():
                 raise StepError(
@@ -182,6 +182,7 @@ class PageInputs:
                     f"Make the day's lists first: python -m ml.recommender.recommend_home --as-of {as_of}.",
                 )
         self.connection = connect(lake)
+        self.last_day = last_day_in(self.connection, as_of)
         self.connection.execute("set preserve_insertion_order = true")
         for name in ("home_recommendations", "similar_items"):
             file = str(outputs_dir(lake, as_of) / f"{name}.parquet").replace("'", "''")
@@ -236,12 +237,12 @@ class PageInputs:
         self.connection.register("blocked", blocked)
 
     def read_popular(self, days_earlier: int = 0) -> None:
-        """Gather what is popular on the day, or what was some days before it."""
+        """Gather what is popular on the shop's last day, or what was some days before it."""
         self._set_day(days_earlier)
         self.connection.execute(_POPULAR_THEN if days_earlier else _POPULAR)
 
     def _set_day(self, days_earlier: int) -> None:
-        day = self.as_of - timedelta(days=days_earlier)
+        day = self.last_day - timedelta(days=days_earlier)
         self.connection.execute(f"set variable day = date '{day}'")
 
     def close(self) -> None:

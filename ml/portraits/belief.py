@@ -143,7 +143,7 @@ def fading_belief(
         evidence: how much there was on the day of the last piece of it.
         span: days of the first and the last piece of evidence.
         count: pieces of evidence, whole.
-        end_of_day: when the as-of date is over, in days.
+        end_of_day: when the shop's last day is over, in days.
         words: a row's evidence in English and Chinese.
         fading: instead of the trait's own.
         source: measured or model.
@@ -152,8 +152,9 @@ def fading_belief(
     rule = fading or FADING[trait]
     first, last = span
     subjects = np.full(len(user), subject, dtype=object) if isinstance(subject, str) else subject
+    age = np.maximum(end_of_day - last, 0.0)
     whole = Belief(
-        trait, user, subjects, value, strength, rule.confidence(evidence, end_of_day - last), source, count,
+        trait, user, subjects, value, strength, rule.confidence(evidence, age), source, count,
         first, last + np.minimum(rule.days_until_forgotten(evidence), KEPT_DAYS), words,
     )  # fmt: skip
     return whole.kept(whole.confidence >= FLOOR)

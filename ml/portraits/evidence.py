@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from ml.portraits.sensitive import is_sensitive
+from ml.recommender.dataset import day_number, last_day_of
 from qianmian.step import StepError
 
 #: How much one action says about liking an item, in views: the numbers of dbt's macro action_weight.
@@ -96,9 +97,14 @@ class Evidence:
     reviews: Reviews
 
     @property
+    def last_day(self) -> date:
+        """The last day up to the as-of date on which anybody acted: in silence no belief fades (see `Shop`)."""
+        return last_day_of(np.concatenate((self.actions.time, self.hours.day)), self.as_of)
+
+    @property
     def end_of_day(self) -> float:
-        """When the as-of date is over, in days since 1970-01-01."""
-        return float((self.as_of - date(1970, 1, 1)).days + 1)
+        """When the shop's last day is over, in days since 1970-01-01."""
+        return day_number(self.last_day) + 1.0
 
 
 def _strings(values: Any) -> np.ndarray:

@@ -36,7 +36,7 @@ class Trait:
 class Shop:
     """What texts take from the shop: the day, segments' names, from which share on a leaning is worth a word."""
 
-    as_of: str
+    last_day: str
     segment_names: Mapping[str, tuple[str, str]]
     least: Mapping[str, float]
 
@@ -148,7 +148,7 @@ def _rhythm(sure: Sure, shop: Shop) -> Said | None:
     english, chinese = f"orders about every {days} days", f"约每{days}天下单一次"
     if "next_purchase" in sure:
         due = sure["next_purchase"][0].value
-        late = due <= shop.as_of
+        late = due <= shop.last_day
         english += f"; the next order {'was' if late else 'is'} due by {due}"
         chinese += f"，下一单{'本应' if late else '预计'}不晚于{due}"
     return english, chinese

@@ -42,7 +42,7 @@ def shop_words(evidence: Evidence, believed: Believed) -> Shop:
     """Return what texts take from the shop; newcomers are no segment worth naming to anyone."""
     named = zip(believed.groups, names(believed.groups), strict=True)
     return Shop(
-        evidence.as_of.isoformat(),
+        evidence.last_day.isoformat(),
         {group.segment_id: both for group, both in named if group.segment_id != NEWCOMERS},
         {
             name: believed.leanings[name].everyone + ABOVE_EVERYONE

@@ -1,7 +1,8 @@
 """From scores to chances: a logistic model with a prior, so that few purchases give a smooth base rate.
 
 The features are the place in the list, the score, and how active the user is. The first two may only raise
-the chance of better places, so within a user the chance never grows down the list.
+the chance of better places, so within a user the chance never grows down the list. Silence counts twice, by its
+logarithm and by its days: a logarithm alone flattens out and believes in users who left months ago.
 """
 
 from __future__ import annotations
@@ -13,28 +14,36 @@ from scipy.optimize import minimize
 
 from ml.recommender.dataset import PURCHASE, ActionLog
 
-# Prior means and widths: intercept (a purchase in a thousand), -log(rank), log(score), recency, orders.
-PRIOR_MEAN = np.array([-7.0, 0.5, 0.0, 0.0, 0.0])
-PRIOR_WIDTH = np.array([3.0, 0.5, 0.5, 0.5, 0.5])
+# Prior means and widths: intercept (a purchase in a thousand), -log(rank), log(score), then user_activity.
+PRIOR_MEAN = np.array([-7.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+PRIOR_WIDTH = np.array([3.0, 0.5, 0.5, 0.5, 0.5, 0.5])
 NEVER_NEGATIVE = (1, 2)
 LIMITS = (1e-6, 1.0 - 1e-6)
+HALF_LIFE = 45.0  # days after which an order says half as much of the next one
+NEVER_SEEN = 90.0  # days of silence that somebody without any action is taken for: no past week tells of them
 
 
 def user_activity(log: ActionLog, as_of: float) -> np.ndarray:
-    """Return users x 2: minus log of days since the last action, log of orders in 90 days, each plus 1."""
+    """Return users x 3: minus log1p of days since the last action, minus months since, log1p of fading orders.
+
+    Args:
+        log: actions; those from `as_of` on are not looked at.
+        as_of: time in days.
+
+    """
     log = log.before(as_of)
-    last = np.full(log.n_users, as_of - 365.0)
-    np.maximum.at(last, log.user, log.time)
-    recent = (log.event == PURCHASE) & (log.time >= as_of - 90)
-    orders = np.unique(np.stack([log.user[recent], log.step[recent]]), axis=1)[0]
-    return np.stack(
-        [-np.log1p(as_of - last), np.log1p(np.bincount(orders, minlength=log.n_users))],
-        axis=1,
-    )
+    silence = np.full(log.n_users, np.inf)
+    np.minimum.at(silence, log.user, as_of - log.time)
+    silence[np.isinf(silence)] = NEVER_SEEN
+    is_bought = log.event == PURCHASE
+    orders, first = np.unique(np.stack([log.user[is_bought], log.step[is_bought]]), axis=1, return_index=True)
+    worth = 0.5 ** ((as_of - log.time[is_bought][first]) / HALF_LIFE)
+    fading = np.bincount(orders[0], worth, minlength=log.n_users)
+    return np.stack([-np.log1p(silence), -silence / 30.0, np.log1p(fading)], axis=1)
 
 
 def calibration_features(scores: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """Return users x length x 5 features of lists with `scores` (users x length) and users' `activity`."""
+    """Return users x length x 6 features of lists with `scores` (users x length) and users' `activity`."""
     length = scores.shape[1]
     known = np.where(np.isfinite(scores), np.maximum(scores, 1e-6), 1e-6)
     features = np.ones((*scores.shape, len(PRIOR_MEAN)))

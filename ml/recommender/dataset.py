@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ EVENT_CODES = {
     name: code
     for code, name in enumerate(("view", "click", "cart", "favorite", "rating", "purchase", "dismiss", "return"))
 }
+LOCK_PATIENCE_S = 600.0
 PURCHASE, DISMISS, RETURN = EVENT_CODES["purchase"], EVENT_CODES["dismiss"], EVENT_CODES["return"]
 
 
@@ -92,14 +94,29 @@ class Shop:
     segment_scores: np.ndarray
 
     @property
+    def last_day(self) -> date:
+        """The last day up to the as-of date on which anybody acted; the as-of date where nobody did.
+
+        The shop's own day: a day without any action makes nothing older, so that lists stand still in silence
+        and a tracker that fails for a week makes nobody a stranger.
+        """
+        return last_day_of(self.log.time, self.as_of)
+
+    @property
     def end_of_day(self) -> float:
-        """Time, in days, at which the as-of date is over."""
-        return day_number(self.as_of) + 1.0
+        """Time, in days, at which the shop's last day is over: ages are counted back from here."""
+        return day_number(self.last_day) + 1.0
 
 
 def day_number(day: date) -> float:
     """Return days since 1970-01-01."""
     return float((day - date(1970, 1, 1)).days)
+
+
+def last_day_of(times: np.ndarray, as_of: date) -> date:
+    """Return the last day up to `as_of` that is among `times` (in days); `as_of` where there is none."""
+    last = float(times.max(initial=-np.inf, where=times < day_number(as_of) + 1.0))
+    return as_of if last == -np.inf else date(1970, 1, 1) + timedelta(days=int(last // 1))
 
 
 def connect(lake: Path) -> duckdb.DuckDBPyConnection:
@@ -112,7 +129,7 @@ def connect(lake: Path) -> duckdb.DuckDBPyConnection:
     path = features_db(lake)
     if not path.is_file():
         raise StepError(f"{path} is not there.", "Build the features first: dbt build --select tag:features.")
-    connection = duckdb.connect(str(path), read_only=True, config={"threads": 2})
+    connection = _when_free(path)
     there = {
         name
         for (name,) in connection.execute(
@@ -127,6 +144,31 @@ def connect(lake: Path) -> duckdb.DuckDBPyConnection:
             "Build the features first: dbt build --select tag:features.",
         )
     return connection
+
+
+def last_day_in(connection: duckdb.DuckDBPyConnection, as_of: str) -> date:
+    """Return what `Shop.last_day` says, from the features alone."""
+    [(last,)] = connection.execute(
+        """
+        select coalesce(max(event_date), cast($1 as date))
+        from features.features.user_actions
+        where event_date <= cast($1 as date)
+        """,
+        [as_of],
+    ).fetchall()
+    return date.fromisoformat(str(last))
+
+
+def _when_free(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file when dbt has done with it: it lets nobody read while it writes."""
+    waiting_since = time.monotonic()
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=True, config={"threads": 2})
+        except duckdb.IOException as error:
+            if "lock" not in str(error) or time.monotonic() - waiting_since > LOCK_PATIENCE_S:
+                raise
+            time.sleep(1.0)
 
 
 def _strings(values: Any) -> np.ndarray:

@@ -125,7 +125,7 @@ def compare(args: argparse.Namespace, shop: Shop, later: Targets, chosen: Chosen
         lists = published_lists(args, shop, targets.users)
     else:
         protocol, end = "held_out", shop.end_of_day - EVALUATION_DAYS
-        first_day = shop.as_of - (EVALUATION_DAYS - 1) * day
+        first_day = shop.last_day - (EVALUATION_DAYS - 1) * day
         targets = purchases_between(shop.log, end, shop.end_of_day)
         version = store.chosen_version(args.lake, args.as_of)
         items = items_of(shop, store.read(args.lake, version, shop.catalogue.text_hashes))

@@ -87,8 +87,8 @@ def build_history(log: ActionLog, as_of: float, settings: BlendSettings) -> Hist
     interest = np.where(is_returned, -settings.return_penalty * largest(is_return * faded), interest)
     interest = np.where(is_dismissed, 0.0, interest)
     # Several lines of one order are one decision.
-    same_order = np.concatenate(([False], (key[1:] == key[:-1]) & (step[1:] == step[:-1])))
-    same_order &= is_purchase & np.concatenate(([False], is_purchase[:-1]))
+    same_order = np.zeros(len(key), dtype=bool)
+    same_order[1:] = (key[1:] == key[:-1]) & (step[1:] == step[:-1]) & is_purchase[1:] & is_purchase[:-1]
     orders = np.where(is_purchase & ~same_order, recency(age, settings.repeat_half_life), 0.0)
     return History(
         key[starts] // log.n_items,

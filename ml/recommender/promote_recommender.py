@@ -139,8 +139,8 @@ def promote_recommender(args: argparse.Namespace) -> dict[str, Any]:
         "challenger": challenger.name,
         "champion": opponent,
         "note": note,
-        "measured_from": (shop.as_of - timedelta(days=EVALUATION_DAYS - 1)).isoformat(),
-        "measured_to": shop.as_of.isoformat(),
+        "measured_from": (shop.last_day - timedelta(days=EVALUATION_DAYS - 1)).isoformat(),
+        "measured_to": shop.last_day.isoformat(),
         **asdict(decision),
     }
     remembered = recommender_training_dir(args.lake, args.as_of) / "mlflow_run_id"

@@ -20,7 +20,7 @@ import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, recommender_training_dir
 from ml.recommender.champion import find_version, save_version
-from ml.recommender.dataset import ActionLog, Shop, connect, load_shop
+from ml.recommender.dataset import ActionLog, Shop, connect, day_number, load_shop
 from ml.recommender.serving import items_of
 from ml.recommender.settings import BlendSettings
 from ml.recommender.snapshots import weekly_snapshots
@@ -66,7 +66,7 @@ def check_features_day(shop: Shop) -> None:
         StepError: there are actions after the shop's day.
 
     """
-    if len(shop.log) and shop.log.time.max() >= shop.end_of_day:
+    if len(shop.log) and shop.log.time.max() >= day_number(shop.as_of) + 1.0:
         raise StepError(
             f"The features hold actions after {shop.as_of}: they are of a later day.",
             f"Run the daily job for {shop.as_of} first, or train for the last day it ran for.",

@@ -121,7 +121,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--for-training", action="store_true", help="with the model that the next recommender is to be trained on"
     )
-    run_step("embed_items", embed_items, parser, argv)
+    # For training it writes nothing that the daily run reads, so it is a step of another name: neither waits.
+    for_training = parser.parse_args(argv).for_training
+    run_step("embed_for_training" if for_training else "embed_items", embed_items, parser, argv)
 
 
 if __name__ == "__main__":

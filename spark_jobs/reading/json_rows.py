@@ -24,7 +24,9 @@ from spark_jobs.reading.rows import (
 # Numbers stay the text they came as: "12.30" is a price, and a cast in Spark decides what it is worth.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _USER_ID = re.compile(r'("user_id"\s*:\s*)("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]+)')
-# In text that is not JSON (any more): whatever follows the name, up to where a value may end.
+# In text that is not JSON (any more): each name with its text, the last of which may be cut off.
+_NAME_AND_TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*")((?:[^"\\]|\\.?)*)')
+# Likewise: whatever follows the name, up to where a value may end.
 _BROKEN_USER_ID = re.compile(r"""(user_?id\\*["']?\s*[:=]?\s*\\*["']?)([^"',{}\[\]\\]+)""", re.IGNORECASE)
 # In a file of fewer rows than this, one row's fault may be all rows': they are judged one by one.
 _FEW_ROWS = 3
@@ -47,10 +49,11 @@ class JsonReader(RowReader):
             if line.too_long:
                 others += 1
                 yield self._redacted(text), LINE_TOO_LONG, None
-            elif (row := _parsed(text)) is None:
+            elif (row := _object(text)) is None or not _is_unicode(text, row):
                 broken_objects += text.startswith("{")
                 others += not text.startswith("{")
-                yield self._redacted(text), MALFORMED, None
+                raw = self._redacted(text) if row is None else json.dumps(self._kept(row))
+                yield raw, MALFORMED, None
             else:
                 objects += 1
                 yield self._row(text, row)
@@ -93,15 +96,19 @@ class JsonReader(RowReader):
             replaced, times = _USER_ID.subn(self._replace, text)
             if times == 1 and "\\" not in text.partition(USER_ID)[0]:
                 return replaced
+        return json.dumps(self._kept(row), ensure_ascii=False)
+
+    def _kept(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with its user id replaced, and what nobody asked for hidden."""
         kept: dict[str, Any] = {}
         for name, value in row.items():
-            if name in unasked or isinstance(value, list | dict):
+            if name not in self.table.column_names or isinstance(value, list | dict):
                 kept[name] = HIDDEN
             elif name == USER_ID and isinstance(value, str) and value.strip():
                 kept[name] = self.pseudonyms.of(value.strip())
             else:
                 kept[name] = value
-        return json.dumps(kept, ensure_ascii=False)
+        return kept
 
     def _replace(self, found: re.Match[str]) -> str:
         value = found[2]
@@ -111,22 +118,29 @@ class JsonReader(RowReader):
         return found[1] + (f'"{self.pseudonyms.of(user_id)}"' if user_id else '""')
 
     def _redacted(self, text: str) -> str:
-        return _BROKEN_USER_ID.sub(lambda found: found[1] + self.pseudonyms.of(found[2].strip()), text)
+        def hide(found: re.Match[str]) -> str:
+            return found[0] if found[1] in self.table.column_names else f'"{found[1]}"{found[2]}{HIDDEN}'
+
+        def replace(found: re.Match[str]) -> str:
+            return found[1] + self.pseudonyms.of(found[2].strip())
+
+        return _BROKEN_USER_ID.sub(replace, _NAME_AND_TEXT.sub(hide, text))
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
-    """Return the object in a line; None where it is none, or holds what is no Unicode text."""
+def _object(text: str) -> dict[str, Any] | None:
+    """Return the object in a line; None where it is none."""
     try:
         row = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict):
-        return None
-    if "\\u" in text or "\0" in text:
-        try:
-            written = json.dumps(row, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError):
-            return None  # half of a surrogate pair
-        if b"\\u0000" in written:
-            return None
-    return row
+    return row if isinstance(row, dict) else None
+
+
+def _is_unicode(text: str, row: dict[str, Any]) -> bool:
+    """Tell whether a line's object holds nothing but Unicode text without NUL, which no column can keep."""
+    if "\\u" not in text and "\0" not in text:
+        return True
+    try:
+        return b"\\u0000" not in json.dumps(row, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False  # half of a surrogate pair

@@ -29,7 +29,7 @@ def dag() -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(DAGS))
-    assert sorted(bag.dag_ids) == ["personalize_daily", "train_models_weekly"]
+    assert {*bag.dag_ids} >= {"check_freshness", "personalize_daily", "train_models_weekly"}
     assert bag.import_errors == {}
     return bag.dags["personalize_daily"]
 
@@ -117,8 +117,8 @@ print(round(seconds, 2), *heavy)
 
 
 def test_every_step_knows_the_arguments_it_is_given(dag: Any) -> None:
-    steps = [task for task in dag.tasks if getattr(task, "argv", [""])[0] == sys.executable]
     # dbt builds two; `published` runs nothing
+    steps = [task for task in dag.tasks if hasattr(task, "argv") and "--" not in task.argv]
     assert len(steps) == len(STEPS) - 2 + len(TARGETS) + 1
     helps = [subprocess.Popen([*s.argv[:3], "--help"], stdout=subprocess.PIPE, text=True) for s in steps]
     for task, process in zip(steps, helps, strict=True):

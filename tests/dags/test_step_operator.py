@@ -103,6 +103,15 @@ def test_success_takes_back_what_an_earlier_attempt_said(context: dict[str, Any]
     assert run(context, "pass").failure["step"] == "unknown"
 
 
+def test_another_steps_success_leaves_the_reason_to_whoever_tells_it(context: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException):
+        run(context, BAD_INPUT + "sys.exit(2)")
+    recorder = StepOperator(task_id="record_refusal", argv=[sys.executable, "-c", "pass"])
+    recorder.render_template_fields(context)
+    recorder.execute(context)
+    assert context["run"].failure["step"] == "tried"
+
+
 def test_an_unusable_parameter_is_told_and_not_tried_again(context: dict[str, Any]) -> None:
     context["params"]["as_of"] = "yesterday"
     with pytest.raises(AirflowFailException, match="'yesterday' is not a day"):

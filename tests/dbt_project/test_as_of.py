@@ -15,6 +15,7 @@ from tests.dbt_project.small_lake import SmallLake
 
 DAY = "2026-10-31"
 NEXT = "2026-11-01"
+MUCH_LATER = "2026-11-20"
 USERS = [f"u{number:02}" for number in range(36)]
 ITEMS = [f"i{number}" for number in range(8)]
 KINDS = [
@@ -186,6 +187,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     put_day(lake)
     lake.build(DAY)
     first = features(lake)
+    quiet = lake.copy(tmp_path_factory.mktemp("quiet") / "lake")
+    quiet.build(MUCH_LATER, "--select", "tag:features", "--exclude-resource-type", "unit_test")
     put_next(lake)
     lake.build(NEXT)
     after = features(lake)
@@ -193,7 +196,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     fresh = SmallLake(tmp_path_factory.mktemp("fresh"))
     put_next(fresh)
     fresh.build(DAY)
-    return {"lake": lake, "first": first, "next": after, "again": features(lake), "fresh": features(fresh)}
+    return {
+        "lake": lake, "first": first, "next": after, "again": features(lake), "fresh": features(fresh),
+        "quiet": features(quiet),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("table", [t for t in FEATURES if t != "later_purchases"])
@@ -204,6 +210,21 @@ def test_a_past_day_rebuilds_to_the_same_rows(built: dict[str, Any], table: str)
     )
     assert built["again"][table] == built["first"][table]
     assert built["fresh"][table] == built["first"][table]
+
+
+#: What the calendar moves, whether anybody acts or not: campaigns begin and end, and a day is further away.
+CALENDAR_TABLES = ("later_purchases", "active_campaigns")
+CALENDAR_COLUMNS = ("days_since_last_purchase",)
+
+
+@pytest.mark.parametrize("table", [t for t in FEATURES if t not in CALENDAR_TABLES])
+def test_twenty_days_of_silence_move_no_window_and_fade_nothing(built: dict[str, Any], table: str) -> None:
+    kept = [n for n, column in enumerate(FEATURES[table].columns) if column.name not in CALENDAR_COLUMNS]
+
+    def rows(of: str) -> list[str]:
+        return sorted(repr([row[n] for n in kept]) for row in built[of][table])
+
+    assert rows("quiet") == rows("first")
 
 
 def test_later_purchases_are_those_of_the_days_after(built: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from qianmian import settings
 from qianmian.airflow_api import AirflowApi
 from qianmian.local_airflow import DAG_ID, LocalAirflow
 from qianmian.settings import Settings
+from tests.receiver import Receiver
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = ("success", "failed")
@@ -81,12 +82,26 @@ class AirflowForTests:
 
 
 @pytest.fixture(scope="session")
-def airflow() -> Iterator[AirflowForTests]:
+def receiver() -> Iterator[Receiver]:
+    """Listen for what Airflow tells of failures."""
+    running = Receiver()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def airflow(receiver: Receiver) -> Iterator[AirflowForTests]:
     """Start Airflow without a schedule, for a small simulated shop; stop it at the end."""
     given = os.environ.get("QIANMIAN_TEST_HOME")
     home = Path(given or tempfile.mkdtemp(prefix="qianmian-e2e-"))
     home.chmod(0o755)  # PostgreSQL's own user passes through it where the tests run as root
-    ours = {"QIANMIAN_HOME": str(home), "QIANMIAN_SIMULATED_USERS": "1000"}
+    ours = {
+        "QIANMIAN_HOME": str(home),
+        "QIANMIAN_SIMULATED_USERS": "1000",
+        "QIANMIAN_ALERT_WEBHOOK": receiver.address,
+        "QIANMIAN_LINEAGE": str(home / "lineage.jsonl"),
+        "QIANMIAN_PSEUDONYM_KEY": "e2e-secret-" + "k" * 32,
+    }
     running = AirflowForTests({**os.environ, **ours})
     try:
         with pytest.MonkeyPatch.context() as patch:
@@ -98,6 +113,14 @@ def airflow() -> Iterator[AirflowForTests]:
         running.local.stop()
         if not given:
             shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def published_run(airflow: AirflowForTests) -> str:
+    """Run the daily DAG once for the simulated shop; return the run's id."""
+    run_id = airflow.trigger(shop="simulated", as_of="2026-10-31")
+    assert airflow.wait(run_id) == "success", airflow.failure(run_id)
+    return run_id
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def test_a_killed_machine_comes_up_again_and_runs(
 
 
 def start(airflow: AirflowForTests, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("QIANMIAN_HOME", "QIANMIAN_SIMULATED_USERS"):
-        monkeypatch.setenv(name, airflow.environ[name])
+    for name, value in airflow.environ.items():
+        if name.startswith("QIANMIAN_"):
+            monkeypatch.setenv(name, value)
     assert airflow.local.up(schedule="")

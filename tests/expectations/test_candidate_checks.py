@@ -307,6 +307,29 @@ def test_a_small_catalogue_has_shorter_lists(clean_lake: Path) -> None:
     assert checked(clean_lake, only_19) == {}
 
 
+def test_in_a_small_catalogue_a_list_may_lack_what_rules_removed(clean_lake: Path) -> None:
+    def only_19(tables: dict[str, Rows]) -> None:
+        for item in tables["item_features"][19:]:
+            item["is_active"] = False
+        for table in (RECOMMENDATIONS, PAGES):
+            tables[table] = [row for row in tables[table] if row["rank"] <= 19]
+        tables[EXPLANATIONS] = [r for r in tables[EXPLANATIONS] if not r["recommendation_id"].endswith("/20")]
+        last = next(row for row in tables[RECOMMENDATIONS] if row["rank"] == 19)
+        tables[RECOMMENDATIONS].remove(last)
+        tables[PAGES] = [r for r in tables[PAGES] if (r["user_id"], r["rank"]) != (last["user_id"], 19)]
+        name = last["recommendation_id"]
+        tables[EXPLANATIONS] = [r for r in tables[EXPLANATIONS] if r["recommendation_id"] != name]
+        if is_told:
+            row = {**tables[FILTERS][0], "user_id": last["user_id"], "item_id": last["item_id"]}
+            removed = {"rule": "dismissed", "action": "removed", "rank_before": 19, "rank_after": None}
+            tables[FILTERS].append({**row, **removed})
+
+    is_told = True
+    assert FULL_LIST not in checked(clean_lake, only_19)
+    is_told = False
+    assert FULL_LIST in checked(clean_lake, only_19)
+
+
 def test_nobody_who_refused_was_forgotten_or_is_a_machine_has_a_portrait(lake: Path, validator: Validator) -> None:
     tables = sound()
     tables["users"][0]["has_personalization_consent"] = None

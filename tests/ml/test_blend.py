@@ -167,6 +167,13 @@ def test_a_partly_returned_item_stays_bought():
     assert history.interest[0] > 0
 
 
+def test_a_shop_without_a_past_has_an_empty_history():
+    """As a shop in its first week has, held out for its measures."""
+    history = build_history(log_from([], 3), AS_OF, SETTINGS)
+    assert len(history.user) == len(history.interest) == 0
+    assert history.n_users == 3
+
+
 def test_bought_items_come_back_only_where_the_shop_repeats(blend):
     assert blend.allows_repeats
     assert np.isfinite(score_of(blend, shop_rows())[LIKED])

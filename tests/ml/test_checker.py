@@ -17,7 +17,7 @@ from qianmian.step import StepError
 from .conftest import AS_OF, step_args
 
 KNOWN = Known(
-    as_of=AS_OF,
+    last_day=AS_OF,
     titles={"mug": "Mug (big) *", "tea": "红茶", "pot": "Pot", "new": "New pot"},
     categories={"mug": "Kitchen", "pot": "Kitchen", "new": "Kitchen", "tea": "Food"},
     created_on={"new": date(2026, 10, 20), "pot": date(2026, 1, 1)},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
+from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,12 +14,13 @@ from ml.explain.checker import check_reasons
 from ml.recommender import recommend as recommend_module
 from ml.recommender.recommend_home import recommend_home
 from ml.rerank import reranker as reranker_module
+from ml.text_encoder import store
 from qianmian.step import StepError
 from tests.ml.conftest import AS_OF, action, build_features, item, lively_shop, step_args, user
 
 
-def read(lake, table):
-    return pq.read_table(outputs_dir(lake, AS_OF.isoformat()) / f"{table}.parquet")
+def read(lake, table, day=AS_OF):
+    return pq.read_table(outputs_dir(lake, day.isoformat()) / f"{table}.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +215,15 @@ def test_no_features_is_an_error_that_says_what_to_run(tmp_path):
         connect(tmp_path)
     assert "dbt build" in error.value.remedy
     build_features(tmp_path)
+
+
+def test_a_week_of_silence_changes_no_list(lake):
+    """The shop's last day is the last on which anybody acted: nothing is a week older."""
+    recommend_home(step_args(lake))
+    later = AS_OF + timedelta(days=7)
+    store.choose_version(lake, later.isoformat(), "test-1")
+    recommend_home(argparse.Namespace(**{**vars(step_args(lake)), "as_of": later.isoformat()}))
+    for name in ("home_recommendations", "similar_items", "recommendation_filters"):
+        first, again = read(lake, name), read(lake, name, later)
+        named = [column for column in first.column_names if column != "recommendation_id"]
+        assert first.select(named).equals(again.select(named)), name

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from qianmian.airflow_home import AirflowHome
+from qianmian.airflow_home import AirflowHome, openlineage_options
 from qianmian.ports import LOOPBACK
 from qianmian.step import StepError
+from tests.receiver import Receiver
 
 
 def test_secrets_are_the_owners_alone_differ_between_homes_and_stay(tmp_path: Path) -> None:
@@ -53,3 +57,45 @@ def test_the_port_of_the_last_start_is_taken_again(tmp_path: Path) -> None:
     (home.folder / "port").write_text(str(free))
     home.take_port(0)
     assert home.port == free
+
+
+def event() -> Any:
+    """One event of OpenLineage."""
+    from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+
+    return RunEvent(
+        eventType=RunState.START,
+        eventTime="2026-11-02T02:00:00+00:00",
+        run=Run(runId="01a212a8-b4e0-788c-9ca3-0316fc2e63fd"),
+        job=Job(namespace="qianmian", name="land"),
+        producer="https://example.invalid/qianmian",
+    )
+
+
+def emit(lineage: str) -> None:
+    """Emit one event as Airflow's provider would with the options that a setting gives."""
+    from openlineage.client import OpenLineageClient
+
+    OpenLineageClient(config={"transport": json.loads(openlineage_options(lineage)["transport"])}).emit(event())
+
+
+def test_lineage_is_off_unless_it_is_set() -> None:
+    assert openlineage_options("") == {"disabled": "True"}
+
+
+def test_lineage_goes_to_a_file_or_an_address(tmp_path: Path) -> None:
+    file = tmp_path / "lineage.jsonl"
+    emit(str(file))
+    emit(str(file))
+    assert [json.loads(line)["job"]["name"] for line in file.read_text().splitlines()] == ["land", "land"]
+    receiver = Receiver()
+    emit(receiver.address)
+    receiver.stop()
+    assert receiver.got[0]["eventType"] == "START"
+
+
+def test_a_receiver_that_is_down_takes_little_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(Exception, match="refused"):  # which the provider logs
+        emit("http://127.0.0.1:9")
+    assert time.monotonic() - began < 5

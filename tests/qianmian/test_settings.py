@@ -81,3 +81,26 @@ def test_the_daily_shop_is_loaded_with_its_own_section(tmp_path: Path) -> None:
     text = DEFAULTS.replace('daily_shop = "simulated"', 'daily_shop = "online_retail"')
     assert settings.load_daily({}, written(tmp_path, text)).currency == "GBP"
     assert settings.shop_names() == ["simulated", "online_retail", "completejourney"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://writer:hunter2@db/bi",
+        "host=db user=writer password=hunter2",
+        "postgresql://db/bi?password=hunter2",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_showing_it(address: str) -> None:
+    with pytest.raises(StepError, match="the address in postgres_target holds a password") as refused:
+        settings.load("simulated", {"QIANMIAN_POSTGRES_TARGET": address})
+    assert "PGPASSWORD" in refused.value.remedy
+    assert "hunter2" not in refused.value.what + refused.value.remedy
+    settings.load("simulated", {"QIANMIAN_POSTGRES_TARGET": "postgresql://writer@db:5432/bi"})
+
+
+def test_the_hour_of_freshness_is_a_cron_or_none() -> None:
+    assert settings.load("simulated", {"QIANMIAN_PUBLISH_BY": "06:30"}).publish_by_cron == "30 6 * * *"
+    assert settings.load("simulated", {"QIANMIAN_PUBLISH_BY": ""}).publish_by_cron == ""
+    with pytest.raises(StepError, match="'6 in the morning' is no time of day"):
+        _ = settings.load("simulated", {"QIANMIAN_PUBLISH_BY": "6 in the morning"}).publish_by_cron

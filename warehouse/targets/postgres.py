@@ -11,6 +11,7 @@ it would stand in process lists and logs.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import re
 import time
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_postgresql.dbapi as bulk
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
@@ -32,6 +34,7 @@ from warehouse.targets.source import open_source
 log = logging.getLogger("qianmian")
 
 LOCK_PATIENCE_S = 600.0
+DISK_FULL = "53100"  # PostgreSQL's own code
 SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -51,11 +54,12 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "") -
         StepError: the address holds a password, the schema's name or the warehouse cannot be used, or another
             publisher does not end.
         psycopg2.OperationalError: the server is not there: trying again may help.
+        OSError: the server's disk is full.
 
     """
     check_address(address, schema)
     layout = Layout(schema, PUBLISHED)
-    with open_source(warehouse) as source, _connected(address, schema) as server:
+    with _full_disks_named(), open_source(warehouse) as source, connected(address, schema) as server:
         prepare(server, layout)
         slot, loaded = load_set(server, address, layout, source)
         with server, server.cursor() as cursor:
@@ -87,7 +91,18 @@ def check_address(address: str, schema: str) -> None:
 
 
 @contextmanager
-def _connected(address: str, schema: str) -> Iterator[Connection]:
+def _full_disks_named() -> Iterator[None]:
+    """Say of a full disk that it is the server's."""
+    try:
+        yield
+    except (psycopg2.Error, bulk.Error) as error:
+        if DISK_FULL not in (getattr(error, "pgcode", None), getattr(error, "sqlstate", None)):
+            raise
+        raise OSError(errno.ENOSPC, f"The disk of the PostgreSQL server is full: {error}".strip()) from error
+
+
+@contextmanager
+def connected(address: str, schema: str) -> Iterator[Connection]:
     """Connect and hold the lock on the schema: the server frees it when this process dies."""
     server = psycopg2.connect(address, application_name="qianmian publish", connect_timeout=20)
     try:

@@ -78,6 +78,24 @@ class Prefix:
             str(file), self._bucket, self._prefix + name, ExtraArgs={"ChecksumAlgorithm": "SHA256"}
         )
 
+    def download(self, name: str, file: Path) -> Path:
+        """Copy an object here and return where."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._client.download_file(self._bucket, self._prefix + name, str(file))
+        return file
+
+    def size(self, name: str) -> int:
+        """Return an object's bytes."""
+        return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
+
+    def delete_earlier_versions(self, name: str) -> None:
+        """Delete what a bucket that keeps versions has kept of an object; elsewhere there is nothing."""
+        key = self._prefix + name
+        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key):
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                if version["Key"] == key and not version["IsLatest"]:
+                    self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version["VersionId"])
+
     def put(self, content: dict[str, Any], name: str, replaces: str | None = None, **more: Any) -> None:
         """Write a JSON object in one request; with `replaces`, only in place of the object of that ETag."""
         condition = {"IfMatch": replaces} if replaces else {}

@@ -117,8 +117,8 @@ def promote_encoder(args: argparse.Namespace) -> dict[str, Any]:
         "text_version": versions[challenger.name],
         "champion": opponent,
         "note": note,
-        "measured_from": (shop.as_of - timedelta(days=EVALUATION_DAYS - 1)).isoformat(),
-        "measured_to": shop.as_of.isoformat(),
+        "measured_from": (shop.last_day - timedelta(days=EVALUATION_DAYS - 1)).isoformat(),
+        "measured_to": shop.last_day.isoformat(),
         **asdict(decision),
     }
     path = registry.record_decision(args.as_of, record)

@@ -193,7 +193,7 @@ def tune(
             "why": f"the base model stays: nothing was gained ({numbers})",
         }  # fmt: skip
         if outcome.best_step:
-            last_seen = material.shop.as_of - timedelta(days=2 * EVALUATION_DAYS)
+            last_seen = material.shop.last_day - timedelta(days=2 * EVALUATION_DAYS)
             about = {
                 "base_model": args.base_model, "base_version": base_version, "made_for": args.as_of,
                 "trained_to": last_seen.isoformat(), "pairs": len(pairs), "texts": len(pairs.texts),

@@ -13,7 +13,7 @@ from expectations.tables import outputs_dir
 from ml.homepage.lay_out_pages import lay_out_pages
 from ml.homepage.settings import PageSettings
 from ml.recommender.outputs import output_schema, write_output
-from tests.ml.conftest import AS_OF, build_features, item, step_args, user
+from tests.ml.conftest import AS_OF, action, build_features, item, step_args, user
 
 Rows = list[dict[str, Any]]
 DAY = AS_OF.isoformat()
@@ -106,6 +106,8 @@ def lay_out(
     """Build the shop, lay out its pages, and return each user's slots in order."""
     given = {row["user_id"]: None for row in lists}
     tables.setdefault("user_features", [user(user_id) for user_id in sorted(given)])
+    # Somebody acts on the day itself, so that it is the shop's last; whose page it is not.
+    tables["user_actions"] = [*tables.get("user_actions", ()), action("elsewhere", "i00", "view", days_ago=0)]
     build_features(lake, **tables)
     write_lists(lake, lists, list(similar_items))
     lay_out_pages(step_args(lake), settings)

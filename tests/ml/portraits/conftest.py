@@ -47,8 +47,11 @@ def days_of(actions: Rows, hour: int = 12, platform: str = "web") -> Rows:
     ]
 
 
-def shop(users: int = 90) -> dict[str, Rows]:
-    """Users who each like one category: they look at it every four days, and buy of it every eight."""
+def shop(users: int = 90, seen_on: date = AS_OF) -> dict[str, Rows]:
+    """Users who each like one category: they look at it every four days, and buy of it every eight.
+
+    Somebody else is seen on `seen_on`, so that it is the shop's last day.
+    """
     actions, people = [], []
     for number in range(users):
         name, category = f"u{number:03d}", ("Books", "Garden", "茶叶")[number % 3]
@@ -58,12 +61,13 @@ def shop(users: int = 90) -> dict[str, Rows]:
             actions.append({**row, "amount": 10.0 + (number + k) % 10 if k % 2 else None})
         people.append(user(name, active_hour=12, platform="web", orders_total=5, average_order_value=14.5))
     never_seen = {"lifecycle_stage": "visitor", "is_cold_start": True, "registered_on": date(2026, 10, 1)}
+    people.append(user("yy", "newcomers", **never_seen))
     people.append(user("zz", "newcomers", **never_seen))
     return {
         "item_features": goods(),
         "user_features": people,
         "user_actions": actions,
-        "user_days": days_of(actions),
+        "user_days": days_of(actions) + days_of([{"user_id": "yy", "event_date": seen_on}]),
         "item_reviews": [],
     }
 
@@ -87,10 +91,12 @@ def traits(lake: Path, user_id: str, as_of: date = AS_OF) -> dict[tuple[str, str
 
 @pytest.fixture(scope="session")
 def portrayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop's lake after the step of its day and of the day after, on which nothing happened."""
+    """The shop's lake after the step of its day and of the day after, on which only a stranger was seen."""
     lake = build_features(tmp_path_factory.mktemp("portraits") / "lake", **shop())
     run(lake)
+    build_features(lake, **shop(seen_on=AS_OF + timedelta(days=1)))
     run(lake, AS_OF + timedelta(days=1))
+    build_features(lake, **shop())
     return lake
 
 

@@ -87,6 +87,6 @@ def test_a_model_that_is_not_there_says_what_to_do(tmp_path):
 def test_the_step_takes_the_model_and_says_so(tiny_model, tmp_path):
     lake = build_features(tmp_path / "lake", **shop(3))
     report = run(lake, portrait_writer=str(tiny_model))
-    assert report["writer"]["texts_refused"] == 8  # four users in two languages
+    assert report["writer"]["texts_refused"] == 10  # five users in two languages
     assert report["texts_at_fault"] == 0
     assert {row["model_version"] for row in output(lake, "user_profiles")} == {f"portraits-1+{tiny_model}"}

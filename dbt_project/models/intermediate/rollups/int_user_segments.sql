@@ -6,9 +6,9 @@ with measured as (
         coalesce(activity.actions_90d, 0) as actions_90d,
         activity.user_id is null as is_unseen,
         coalesce(purchases.orders_total, 0) as orders_total,
-        {{ as_of_date() }} - purchases.last_purchase_on as days_since_last_purchase,
-        {{ as_of_date() }} - purchases.first_purchase_on as days_since_first_purchase,
-        {{ as_of_date() }} - coalesce(users.registered_on, activity.first_seen_on) as days_known,
+        {{ shop_day() }} - purchases.last_purchase_on as days_since_last_purchase,
+        {{ shop_day() }} - purchases.first_purchase_on as days_since_first_purchase,
+        {{ shop_day() }} - coalesce(users.registered_on, activity.first_seen_on) as days_known,
         coalesce(purchases.amount_spent_365d >= rhythm.big_spender_from, false) as is_big_spender
     from {{ ref('int_personalizable_users') }} as users
     left join {{ ref('int_user_activity') }} as activity on users.user_id = activity.user_id

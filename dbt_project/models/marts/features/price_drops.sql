@@ -31,7 +31,7 @@ current_prices as (
         price,
         valid_from as dropped_on
     from prices
-    where valid_until is null and valid_from > {{ as_of_date() }} - {{ days_fresh }}
+    where valid_until is null and valid_from > {{ shop_day() }} - {{ days_fresh }}
 ),
 
 -- The lowest price of the 30 days before the drop, as EU Directive 2019/2161 asks of an announced reduction.

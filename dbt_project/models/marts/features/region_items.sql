@@ -9,7 +9,7 @@ with purchases as (
         item_days.item_id,
         -- Halved every 14 days; exact, as decayed_weight is.
         cast(
-            item_days.actions * 0.5 ** (({{ as_of_date() }} - item_days.event_date) / 14.0) as decimal(18, 6)
+            item_days.actions * 0.5 ** (({{ shop_day() }} - item_days.event_date) / 14.0) as decimal(18, 6)
         ) as weight
     from {{ ref('int_user_item_days') }} as item_days
     inner join {{ ref('user_features') }} as users on item_days.user_id = users.user_id
