@@ -19,7 +19,8 @@ tests. One connection a question in DuckDB; in PostgreSQL first `set search_path
 `postgres_schema`). What the columns mean: [tables.md](tables.md); how to read the tables:
 [reading_the_tables.md](reading_the_tables.md).
 
-Money is in the shop's currency, days and times are UTC, `user_id` is a pseudonym (README, "What you get").
+Money is in the shop's currency, days and times are UTC (`active_hour` in the shop's time zone), `user_id` is a
+pseudonym (README, "What you get").
 
 This page is written from `bi/queries/` by `python -m bi.example_queries`.
 """

@@ -83,6 +83,7 @@ class DailyRun:
                 "run_id": self.run_id,
                 "generated_at": self.generated_at,
                 "currency": self.settings.currency,
+                "time_zone": self.settings.time_zone,
                 "full_refresh_features": self.full_refresh,
             }
         )

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from qianmian.step import StepError
 
@@ -42,6 +43,7 @@ class Settings:
     s3_endpoint_url: str
     default_as_of: str
     currency: str
+    time_zone: str
     text_encoder: str
     portrait_writer: str
     list_variety: float
@@ -180,6 +182,11 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
                 f"Give {name} a value like its default in [defaults], {defaults.get(name)!r}.",
             )
     _refuse_passwords(values, file)
+    if values["time_zone"] not in available_timezones():
+        raise StepError(
+            f"{file.name}: time_zone = {values['time_zone']!r} is no time zone.",
+            "Give it a name of the IANA database such as Asia/Shanghai, Europe/London or UTC.",
+        )
     return Settings(shop=shop, home=home(environ), **values)
 
 

@@ -4,12 +4,12 @@
     a day taken away or a changed model mend themselves on the next run, and no second record can disagree.
 #}
 
-{# What makes a kept row stale beside its partition's version: the SQL that computed it, and the currency. #}
+{# What makes a kept row stale beside its partition's version: the SQL that computed it, currency, time zone. #}
 {% macro sql_signature() %}
     {% if not execute %}
         {{- return('') -}}
     {% endif %}
-    {% set sql = [model.raw_code, var('currency')] %}
+    {% set sql = [model.raw_code, var('currency'), var('time_zone')] %}
     {% for name in ['stg_events', 'int_actions'] %}
         {% do sql.append(graph.nodes['model.' ~ project_name ~ '.' ~ name].raw_code) %}
     {% endfor %}

@@ -85,7 +85,7 @@ FEATURES: dict[str, Table] = {
                 "favorite_brand string | Brand, by weighted actions of 365 days.",
                 "price_band string | low, mid or high: the median price bought, by terciles of the catalogue's "
                 "prices.",
-                "active_hour integer | Hour of day (UTC) with most actions.",
+                "active_hour integer | Hour of day (the shop's time zone) with most actions.",
                 "platform string | Platform used most.",
                 "lifecycle_stage! string | visitor, new, active, loyal, at_risk, dormant (rules in the model).",
                 "segment! string | Plain name from recency, frequency and money.",
@@ -151,11 +151,12 @@ FEATURES: dict[str, Table] = {
         Table(
             "user_days",
             "How often a user acted in one hour of one day on one platform: when and where somebody shops.",
-            ("user_id", "event_date", "event_hour", "platform"),
+            ("user_id", "event_date", "local_date", "event_hour", "platform"),
             columns(
                 "user_id! string | Pseudonym.",
                 "event_date! date | UTC day, one of the last 365.",
-                "event_hour! integer | Hour of the day (UTC), 0 to 23.",
+                "local_date! date | Day in the shop's time zone.",
+                "event_hour! integer | Hour of the day in the shop's time zone, 0 to 23.",
                 "platform! string | Platform; unknown where the shop keeps none.",
                 "actions! integer | Actions of any kind but impressions.",
             ),

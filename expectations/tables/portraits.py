@@ -40,8 +40,8 @@ PORTRAITS = (
             "everyone's where there are few.",
             "next_purchase_expected_on date | Day by which the next order is due by that rhythm, past where it is "
             "late; null without one.",
-            "active_weekday string | Weekday (UTC) with most actions, monday to sunday; null where weekdays tell "
-            "too little.",
+            "active_weekday string | Weekday (the shop's time zone) with most actions, monday to sunday; null "
+            "where weekdays tell too little.",
             "price_level double | Where the prices of what is bought stand among those of the same "
             "category: 0 "
             "cheapest, 1 dearest.",

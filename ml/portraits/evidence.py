@@ -65,10 +65,14 @@ class Actions:
 
 @dataclass(frozen=True)
 class ActiveHours:
-    """Hours in which a user was active on a platform, by user, then time; `day` since 1970-01-01."""
+    """Hours in which a user was active on a platform, by user, then time.
+
+    `day` (UTC) and `local_day` (in the shop's time zone, as `hour` is) count from 1970-01-01.
+    """
 
     user: np.ndarray
     day: np.ndarray
+    local_day: np.ndarray
     hour: np.ndarray
     platform: np.ndarray
     actions: np.ndarray
@@ -215,14 +219,16 @@ def _hours(connection: duckdb.DuckDBPyConnection) -> ActiveHours:
     rows = connection.execute(
         f"""
         with {_PLACES}
-        select users.place as user_place, event_date - date '1970-01-01' as day, event_hour, platform, actions
+        select
+            users.place as user_place, event_date - date '1970-01-01' as day,
+            local_date - date '1970-01-01' as local_day, event_hour, platform, actions
         from features.features.user_days
         inner join users using (user_id)
-        order by users.place, event_date, event_hour, platform
+        order by users.place, local_date, event_hour, event_date, platform
         """  # noqa: S608 - no text from outside
     ).fetchnumpy()
     return ActiveHours(
-        np.asarray(rows["user_place"], dtype=np.int64), _floats(rows["day"]),
+        np.asarray(rows["user_place"], dtype=np.int64), _floats(rows["day"]), _floats(rows["local_day"]),
         np.asarray(rows["event_hour"], dtype=np.int64), _strings(rows["platform"]), _floats(rows["actions"]),
     )  # fmt: skip
 

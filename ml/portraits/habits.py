@@ -8,7 +8,7 @@ import numpy as np
 
 from ml.portraits.affinities import decayed, last_time
 from ml.portraits.belief import FADING, HALF_LIFE, Belief, Drawn, fading_belief
-from ml.portraits.evidence import PLATFORM_UNKNOWN, Evidence
+from ml.portraits.evidence import PLATFORM_UNKNOWN, ActiveHours, Evidence
 from ml.portraits.shrink import size_of_shares
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -24,11 +24,17 @@ class Seen:
     days: np.ndarray
 
 
+def _new_day(hours: ActiveHours) -> np.ndarray:
+    """Say of each hour whether it is the first of a user's day, as the shop's time zone has days."""
+    new_day = np.ones(len(hours.user), dtype=bool)
+    new_day[1:] = (hours.user[1:] != hours.user[:-1]) | (hours.local_day[1:] != hours.local_day[:-1])
+    return new_day
+
+
 def seen(evidence: Evidence) -> Seen:
     """Count each user's active days of the last 365."""
     hours, n = evidence.hours, len(evidence.people)
-    new_day = np.ones(len(hours.user), dtype=bool)
-    new_day[1:] = (hours.user[1:] != hours.user[:-1]) | (hours.day[1:] != hours.day[:-1])
+    new_day = _new_day(hours)
     first = -last_time(hours.user, -hours.day, n)
     last = last_time(hours.user, hours.day, n)
     days = np.bincount(hours.user[new_day], minlength=n).astype(float)
@@ -48,9 +54,8 @@ class Weekdays:
 def weekdays(evidence: Evidence) -> Weekdays:
     """Estimate on which weekday each user is active: Dirichlet-multinomial, active days count once each."""
     hours, n = evidence.hours, len(evidence.people)
-    new_day = np.ones(len(hours.user), dtype=bool)
-    new_day[1:] = (hours.user[1:] != hours.user[:-1]) | (hours.day[1:] != hours.day[:-1])
-    user, day = hours.user[new_day], hours.day[new_day]
+    new_day = _new_day(hours)
+    user, day = hours.user[new_day], hours.local_day[new_day]
     weekday = (day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
     plain = np.bincount(user * 7 + weekday, minlength=n * 7).reshape(n, 7).astype(float)
     everyone = plain.sum(axis=0) / max(plain.sum(), 1.0)
@@ -95,8 +100,8 @@ def hour_and_platform_beliefs(evidence: Evidence) -> list[Belief]:
     named = (people.platform != "") & (people.platform != PLATFORM_UNKNOWN)
     return [
         _most_frequent("active_hour", near, hour_text, np.isfinite(people.active_hour), evidence,
-                       (f"of {{n}} active hours within {HOUR_REACH} hours of it (UTC)",
-                        f"的活跃时段（共{{n}}个）在其前后{HOUR_REACH}小时内（UTC）")),
+                       (f"of {{n}} active hours within {HOUR_REACH} hours of it",
+                        f"的活跃时段（共{{n}}个）在其前后{HOUR_REACH}小时内")),
         _most_frequent("platform", same, people.platform, named, evidence,
                        ("of {n} active hours on it", "的活跃时段（共{n}个）在该平台")),
     ]  # fmt: skip

@@ -162,8 +162,8 @@ def _habits(sure: Sure) -> Said | None:
         chinese.append(words[1])
     if "active_hour" in sure:
         hour = sure["active_hour"][0].value
-        english.append(f"around {hour} UTC")
-        chinese.append(f"{hour}（UTC）前后")
+        english.append(f"around {hour}")
+        chinese.append(f"{hour}前后")
     if "platform" in sure and sure["platform"][0].value in PLATFORMS:
         words = PLATFORMS[sure["platform"][0].value]
         english.append(f"on {words[0]}")

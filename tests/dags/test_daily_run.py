@@ -59,5 +59,6 @@ def test_dbt_gets_its_variables() -> None:
         "run_id": "r1",
         "generated_at": "2026-11-02T02:00:00+00:00",
         "currency": "GBP",
+        "time_zone": "Europe/London",
         "full_refresh_features": True,
     }

@@ -83,8 +83,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> SmallLake:
 def test_active_hours_count_what_a_user_did_by_platform(lake: SmallLake) -> None:
     """The impression is no action, the day of a year ago is over, tomorrow has not come."""
     assert lake.query("from features.features.user_days order by event_date") == [
-        ("ann", date(2026, 10, 21), 9, "unknown", 1),
-        ("ann", date(2026, 10, 31), 9, "ios", 2),
+        ("ann", date(2026, 10, 21), date(2026, 10, 21), 9, "unknown", 1),
+        ("ann", date(2026, 10, 31), date(2026, 10, 31), 9, "ios", 2),
     ]
 
 

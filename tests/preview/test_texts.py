@@ -24,7 +24,7 @@ SOURCE = "\n".join(
     path.read_text().replace("'", '"') for path in sorted(Path(str(preview.__file__)).parent.glob("*.py"))
 )
 #: Words that are the same in Chinese.
-SAME = {"NDCG", "iOS", "Android", "{name} ×{lift}", "{hour}:00 UTC", "{a} / {b}", "7 / 30 / 90 / 365 days"}
+SAME = {"NDCG", "iOS", "Android", "{name} ×{lift}", "{hour}:00", "{a} / {b}", "7 / 30 / 90 / 365 days"}
 
 
 def pairs() -> list[tuple[str, str]]:

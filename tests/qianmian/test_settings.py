@@ -62,6 +62,12 @@ def test_a_shop_cannot_be_named_like_a_path(name: str) -> None:
         settings.load(name, {})
 
 
+def test_a_time_zone_is_one_that_exists() -> None:
+    assert settings.load("mine", {"QIANMIAN_TIME_ZONE": "Asia/Shanghai"}).time_zone == "Asia/Shanghai"
+    with pytest.raises(StepError, match="time_zone = 'Shanghai' is no time zone"):
+        settings.load("mine", {"QIANMIAN_TIME_ZONE": "Shanghai"})
+
+
 def test_the_day_of_a_run_is_the_default_by_hand_and_yesterday_on_schedule() -> None:
     moment = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
     assert settings.load("simulated", {}).as_of(moment, scheduled=False) == "2026-10-31"

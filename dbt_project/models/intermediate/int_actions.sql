@@ -23,7 +23,9 @@ priced as (
         events.event_date,
         events.arrived_on,
         partitions.partition_version,
-        extract(hour from events.event_at) as event_hour,
+        timezone('{{ var("time_zone") }}', timezone('UTC', events.event_at)) as local_at,
+        cast(local_at as date) as local_date,
+        extract(hour from local_at) as event_hour,
 
         -- An order is one user's purchases in one session; without sessions, in one day.
         case

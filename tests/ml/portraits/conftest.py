@@ -42,7 +42,14 @@ def days_of(actions: Rows, hour: int = 12, platform: str = "web") -> Rows:
         key = (row["user_id"], row["event_date"])
         found[key] = found.get(key, 0) + 1
     return [
-        {"user_id": who, "event_date": day, "event_hour": hour, "platform": platform, "actions": n}
+        {
+            "user_id": who,
+            "event_date": day,
+            "local_date": day,
+            "event_hour": hour,
+            "platform": platform,
+            "actions": n,
+        }
         for (who, day), n in sorted(found.items())
     ]
 

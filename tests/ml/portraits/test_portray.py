@@ -95,6 +95,24 @@ def test_where_nobody_is_seen_not_even_confidence_fades(tmp_path):
         assert output(lake, table, AS_OF + timedelta(days=9)) == output(lake, table), table
 
 
+def test_weekdays_are_those_of_the_shops_time_zone(tmp_path):
+    """Three users in four act on UTC Saturdays only, which in the shop are Sundays."""
+    tables = shop(90)
+    saturdays = [AS_OF - timedelta(days=7 * k) for k in range(20)]
+    assert saturdays[0].weekday() == 5
+    rows = [
+        row for row in tables["user_days"] if int(row["user_id"][1:] if row["user_id"][0] == "u" else 0) % 4 == 0
+    ]
+    for number in range(90):
+        if number % 4:
+            for day in saturdays:
+                [row] = days_of([{"user_id": f"u{number:03d}", "event_date": day}], hour=2)
+                rows.append({**row, "local_date": day + timedelta(days=1)})
+    lake = build_features(tmp_path / "lake", **{**tables, "user_days": rows})
+    run(lake)
+    assert traits(lake, "u001")["active_weekday", "all"]["value"] == "sunday"
+
+
 def test_a_day_on_which_nothing_happens_moves_nobody(portrayed):
     def placed(day):
         return [(row["user_id"], row["taste_segment"]) for row in output(portrayed, "user_profiles", day)]

@@ -46,11 +46,11 @@ def test_a_whole_portrait():
         "A loyal customer, one of the “Books shoppers”. Looks mostly at Books (62%) and 数码 (21%) and favours "
         "Dr. Leaf (20%). Buys at the lower end of prices, often buys below the usual price (45%). "
         "Orders about every 14 days; the next order is due by 2026-11-05. "
-        "Usually comes on Fridays, around 21:00 UTC, on the iOS app. Writes mostly positive reviews."
+        "Usually comes on Fridays, around 21:00, on the iOS app. Writes mostly positive reviews."
     )
     assert CHINESE == (
         "忠实顾客，属于“爱逛Books的顾客”。主要关注Books（62%）、数码（21%），偏爱Dr. Leaf（20%）。购买价位偏低，"
-        "常以低于平时价格购买（45%）。约每14天下单一次，下一单预计不晚于2026-11-05。通常周五，21:00（UTC）前后，"
+        "常以低于平时价格购买（45%）。约每14天下单一次，下一单预计不晚于2026-11-05。通常周五，21:00前后，"
         "使用iOS应用来访。评价多为好评。"
     )
     assert CHECK.faults(ENGLISH, TRAITS) == CHECK.faults(CHINESE, TRAITS) == []

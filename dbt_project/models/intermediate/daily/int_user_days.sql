@@ -8,6 +8,7 @@ counted as (
         user_id,
         event_date,
         arrived_on,
+        local_date,
         event_hour,
         platform,
         region,

@@ -2,6 +2,7 @@ with days as (
     select
         user_days.user_id,
         user_days.event_date,
+        user_days.local_date,
         user_days.event_hour,
         user_days.actions,
         coalesce(user_days.platform, 'unknown') as platform
@@ -14,12 +15,13 @@ summed as (
     select
         user_id,
         event_date,
+        local_date,
         cast(event_hour as bigint) as event_hour,
         platform,
         cast(sum(actions) as bigint) as actions
     from days
-    group by user_id, event_date, event_hour, platform
+    group by user_id, event_date, local_date, event_hour, platform
 )
 
 select * from summed
-order by user_id, event_date, event_hour, platform
+order by user_id, event_date, local_date, event_hour, platform
