@@ -74,7 +74,7 @@ def test_the_last_line_has_all_figures(small, monkeypatch, capsys):
     assert set(line["ratios"]) == {"implicit", "numpy"}
     assert set(line["growth"]) == {"10", "40"}
     assert set(line["versions"]) == {"torch", "numpy", "implicit"}
-    assert 0 < line["shares"]["product"] < 1
+    assert 0 <= line["shares"]["product"] < 1  # rounded: on a busy machine nothing may be left
 
 
 def test_a_process_that_fails_ends_the_run():

@@ -222,7 +222,7 @@ DEFECTS: list[tuple[Change, str, set[str]]] = [
         },
     ),
     (_set(TRAITS, valid_from_at=datetime(2026, 11, 1)), TRAITS, {"No trait rests on what came after the day"}),
-    (_set(TRAITS, valid_to_at=datetime(2026, 10, 30)), TRAITS, {"No trait stands that has faded out"}),
+    (_set(TRAITS, valid_to_at=datetime(2026, 8, 30)), TRAITS, {"No trait stands that has faded out"}),
     (
         _set(TRAITS, user_id=user_id(99)),
         TRAITS,
