@@ -61,3 +61,11 @@ def test_the_coverage_interval_holds_the_value():
     lists = np.random.default_rng(0).integers(0, 300, (100, 5))
     low, high = ranking.bootstrap_coverage(lists, 5, 300)
     assert low < ranking.coverage(lists, 5, 300) < high
+
+
+def test_the_coverage_interval_holds_the_value_of_lists_that_are_nearly_alike():
+    """Nearly every resample covers the same six items: what is left of the interval lay beside the figure."""
+    lists = np.tile(np.arange(5), (15, 1))
+    lists[:5, 4] = 5
+    low, high = ranking.bootstrap_coverage(lists, 5, 300)
+    assert low <= ranking.coverage(lists, 5, 300) == 6 / 300 <= high
