@@ -73,6 +73,13 @@ def _place(answer: Any) -> int:
     return int(answer.expectation_config.meta["place"])
 
 
+def _told(value: Any) -> str:
+    """Return a value as a person would write it: `(0.1, 0.2)`, not NumPy's `(np.float64(0.1), np.float64(0.2))`."""
+    if isinstance(value, tuple):
+        return f"({', '.join(_told(one) for one in value)})"
+    return str(value)
+
+
 def _outcome(answer: Any) -> Outcome:
     problem = (answer.exception_info or {}).get("exception_message")
     if problem is None:
@@ -81,7 +88,7 @@ def _outcome(answer: Any) -> Outcome:
         problem = next((e["exception_message"] for e in raised if e.get("raised_exception")), None)
     if problem:
         return Outcome(False, problem=str(problem).splitlines()[0])
-    examples = dict.fromkeys(str(value) for value in answer.result.get("partial_unexpected_list") or ())
+    examples = dict.fromkeys(_told(value) for value in answer.result.get("partial_unexpected_list") or ())
     return Outcome(
         bool(answer.success), int(answer.result.get("unexpected_count") or 0), tuple(sorted(examples)[:EXAMPLES])
     )

@@ -296,6 +296,14 @@ def test_a_defect_is_named(
     }
 
 
+def test_two_values_are_told_as_a_person_writes_them(clean_lake: Path, validator: Validator) -> None:
+    tables = candidate_tables(AS_OF, "r1")
+    tables["model_metrics"][0].update(value=0.25, value_low=0.5, value_high=0.75)
+    write_candidates(clean_lake, tables)
+    found = table_results(clean_lake, "model_metrics", validator, "tables")
+    assert "such as (0.25, 0.5)" in found["No interval starts above its figure"].observed
+
+
 def test_a_small_catalogue_has_shorter_lists(clean_lake: Path) -> None:
     def only_19(tables: dict[str, Rows]) -> None:
         for item in tables["item_features"][19:]:
