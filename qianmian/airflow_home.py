@@ -90,6 +90,9 @@ class AirflowHome:
                 "dags_are_paused_at_creation": "False",
                 # Processes that wait for tasks. The DAG needs three at once, and one may still clean up.
                 "parallelism": "4",
+                # Seconds. A changed schedule counts at once: else a backfill right after it is refused for half a
+                # minute, as the DAG has none yet.
+                "min_serialized_dag_update_interval": "0",
                 "fernet_key": self._secrets["fernet_key"],
                 "simple_auth_manager_users": f"{ADMIN}:admin",
                 "simple_auth_manager_passwords_file": str(self.folder / "passwords.json"),

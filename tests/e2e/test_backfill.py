@@ -19,7 +19,7 @@ import pytest
 
 from bench import backfill as bench
 from qianmian.backfill import backfill
-from qianmian.local_airflow import DAG_ID
+from qianmian.local_airflow import DAG_ID, DAG_IDS
 from qianmian.step import StepError
 
 if TYPE_CHECKING:
@@ -39,10 +39,17 @@ def scheduled(airflow: AirflowForTests, monkeypatch: pytest.MonkeyPatch) -> Iter
     with monkeypatch.context() as meanwhile:
         meanwhile.setenv("QIANMIAN_DAILY_SHOP", "nobody")
         airflow.local.up(schedule="0 2 * * *")
-        for run_id in airflow.api.active_runs(DAG_ID):  # the missed day of this morning
-            airflow.wait(run_id, 180)
+        _wait_for_missed(airflow)
         yield airflow
+        _wait_for_missed(airflow)
     airflow.local.up(schedule="")
+
+
+def _wait_for_missed(airflow: AirflowForTests) -> None:
+    """Wait for what a schedule starts at once: this morning's missed day, this week's missed training."""
+    for dag_id in DAG_IDS:
+        for run_id in airflow.api.active_runs(dag_id):
+            airflow.wait(run_id, 180, dag_id)
 
 
 def test_days_in_order_one_at_a_time(scheduled: AirflowForTests) -> None:
