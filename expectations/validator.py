@@ -74,7 +74,7 @@ def _place(answer: Any) -> int:
 
 
 def _told(value: Any) -> str:
-    """Return a value as a person would write it: `(0.1, 0.2)`, not NumPy's `(np.float64(0.1), np.float64(0.2))`."""
+    """Return a value as a person would write it: `(0.1, 0.2)` without the names of NumPy's types."""
     if isinstance(value, tuple):
         return f"({', '.join(_told(one) for one in value)})"
     return str(value)

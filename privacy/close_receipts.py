@@ -23,7 +23,7 @@ from privacy.parquet_files import mentioned
 from privacy.receipts import Receipts, now
 from privacy.rule import Rule, mentions, moment_column
 from qianmian.step import StepError, run_step, step_parser
-from spark_jobs.pseudonyms import read_key
+from spark_jobs.pseudonyms import existing_key
 
 log = logging.getLogger("qianmian")
 
@@ -42,7 +42,7 @@ def close_receipts(args: argparse.Namespace) -> dict[str, Any]:
     users = frozenset(receipts.open)
     if not users:
         return {"closed": 0, "files": 0}
-    key = read_key(args.pseudonym_key_file or lake.parent.parent / "secrets" / "pseudonym.key")
+    key = existing_key(args.pseudonym_key_file or lake.parent.parent / "secrets" / "pseudonym.key")
     rule = Rule({user_id: receipts.all[user_id].moment for user_id in users}, key)
     files = [path for path in _files(args) if receipts_dir(lake) not in path.parents]
     found = [str(path) for path in files if _names_one(path, lake, args.feeds, rule)]

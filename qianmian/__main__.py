@@ -75,9 +75,11 @@ def backfill(args: argparse.Namespace) -> int:
             "The daily job has no schedule, and Airflow backfills by the schedule's moments.",
             "Set schedule in qianmian.toml (or QIANMIAN_SCHEDULE), for example 0 2 * * *.",
         )
+    first, last = date.fromisoformat(args.first), date.fromisoformat(args.last)
+    if first > last:
+        raise StepError(f"FROM={first} is later than TO={last}.", "Give the earlier day as FROM.")
     airflow = LocalAirflow(daily)
     airflow.up(daily.schedule)
-    first, last = date.fromisoformat(args.first), date.fromisoformat(args.last)
     states = run_days(airflow, shop.shop, first, last, again=args.again)
     print(f"Airflow stays up on its schedule {daily.schedule!r} (UTC).\n" + "\n".join(addresses(airflow)))
     return int("failed" in states.values())
@@ -188,9 +190,9 @@ def logs(args: argparse.Namespace) -> int:
 
 def pseudonym(args: argparse.Namespace) -> int:
     """Print the pseudonyms of the shop's user ids, so that the shop can join back to its own."""
-    from spark_jobs.pseudonyms import Pseudonyms, read_key
+    from spark_jobs.pseudonyms import Pseudonyms, existing_key
 
-    pseudonyms = Pseudonyms(read_key(settings.load_daily().pseudonym_key_file))
+    pseudonyms = Pseudonyms(existing_key(settings.load_daily().pseudonym_key_file))
     for user_id in args.user_id:
         print(f"{user_id}\t{pseudonyms.of(user_id)}")
     return 0

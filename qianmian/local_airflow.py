@@ -220,7 +220,7 @@ class LocalAirflow:
 
 def _fingerprint(environ: Mapping[str, str]) -> str:
     """Hash of what the tasks take from the environment of the processes that start them."""
-    taken = {name: value for name, value in environ.items() if name.startswith(("QIANMIAN_", "AWS_"))}
+    taken = {name: value for name, value in environ.items() if name.startswith(("QIANMIAN_", "AWS_", "PG"))}
     return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
 
 

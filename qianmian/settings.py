@@ -174,7 +174,7 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
     for key, value in environ.items():
         name = key.removeprefix("QIANMIAN_").lower()
         if key.startswith("QIANMIAN_") and name in known:
-            values[name] = type(defaults[name])(value)
+            values[name] = _of_type(key, value, type(defaults[name]))
     for name in sorted(known):
         if not isinstance(values.get(name), type(defaults.get(name, ""))):
             raise StepError(
@@ -188,6 +188,19 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
             "Give it a name of the IANA database such as Asia/Shanghai, Europe/London or UTC.",
         )
     return Settings(shop=shop, home=home(environ), **values)
+
+
+def _of_type(variable: str, text: str, kind: type) -> Any:
+    """Return what a variable of the environment says, as its setting's type.
+
+    Raises:
+        StepError: it says something else.
+
+    """
+    try:
+        return kind(text)
+    except ValueError:
+        raise StepError(f"{variable}={text} is no {kind.__name__}.", f"Give {variable} one.") from None
 
 
 def _refuse_passwords(values: Mapping[str, Any], file: Path) -> None:

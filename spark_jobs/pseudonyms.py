@@ -59,6 +59,19 @@ def read_key(key_file: Path) -> bytes:
     return text.encode()
 
 
+def existing_key(key_file: Path) -> bytes:
+    """Return the key as `read_key` does, but never make one: for whoever looks a user up.
+
+    Raises StepError where there is none: a new key would answer with ids that are nobody's.
+    """
+    if KEY_VARIABLE not in os.environ and not key_file.exists():
+        raise StepError(
+            f"There is no key of the pseudonyms at {key_file}.",
+            f"Set QIANMIAN_HOME to the folder that the runs write to, or {KEY_VARIABLE} to the shop's key.",
+        )
+    return read_key(key_file)
+
+
 def _create(key_file: Path) -> None:
     """Make a key that only its owner can read; it is there whole or not at all."""
     key_file.parent.mkdir(parents=True, exist_ok=True)

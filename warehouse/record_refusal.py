@@ -55,7 +55,7 @@ def record_refusal(
     """
     with only_publisher(warehouse):
         before = known_runs(lake, warehouse)
-        reason = f"{failed_step} did not pass: {' '.join(why.split())}"[:WHY_LENGTH]
+        reason = f"{failed_step} did not pass: {_in_one_line(why)}"[:WHY_LENGTH]
         earlier = find_run(before, run_id)
         if earlier and earlier.status == PUBLISHED:
             run = noted_again(earlier, f"Run again and refused: {reason} What it had published stays.")
@@ -114,6 +114,12 @@ def _main(args: argparse.Namespace) -> dict[str, Any]:
     return record_refusal(
         args.lake, args.as_of, args.run_id, args.warehouse, args.generated_at, args.failed_step, args.why
     )
+
+
+def _in_one_line(text: str) -> str:
+    """Put the lines of a text behind each other, with a full stop where a line has no mark of its own."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return " ".join(line if line[-1] in ".:;,!?" else f"{line}." for line in lines)
 
 
 def main(argv: list[str] | None = None) -> None:

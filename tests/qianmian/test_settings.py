@@ -68,6 +68,11 @@ def test_a_time_zone_is_one_that_exists() -> None:
         settings.load("mine", {"QIANMIAN_TIME_ZONE": "Shanghai"})
 
 
+def test_a_value_of_the_environment_that_is_none_is_told_by_name() -> None:
+    with pytest.raises(StepError, match="QIANMIAN_AIRFLOW_PORT=abc is no int"):
+        settings.load("mine", {"QIANMIAN_AIRFLOW_PORT": "abc"})
+
+
 def test_the_day_of_a_run_is_the_default_by_hand_and_yesterday_on_schedule() -> None:
     moment = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
     assert settings.load("simulated", {}).as_of(moment, scheduled=False) == "2026-10-31"

@@ -11,7 +11,7 @@ import pytest
 from qianmian.step import StepError
 from spark_jobs.java import java_home
 from spark_jobs.landed import Landed, changed_since, day_in, plan
-from spark_jobs.pseudonyms import Pseudonyms, read_key
+from spark_jobs.pseudonyms import Pseudonyms, existing_key, read_key
 
 
 def test_the_bundled_java_starts_with_what_spark_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,3 +103,14 @@ def test_an_undated_file_that_is_touched_touches_everything() -> None:
     inputs = {**history, **known("2026-10-29")}
     assert [file.path for file in plan(files, inputs, date(2026, 10, 31)).read] == ["events/2026-10-31.csv"]
     assert len(plan(files, inputs, date(2026, 10, 30)).read) == 3
+
+
+def test_looking_a_user_up_makes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new key would answer with ids that are nobody's."""
+    monkeypatch.delenv("QIANMIAN_PSEUDONYM_KEY", raising=False)
+    file = tmp_path / "secrets" / "pseudonym.key"
+    with pytest.raises(StepError, match="There is no key of the pseudonyms"):
+        existing_key(file)
+    assert not file.exists()
+    made = read_key(file)
+    assert existing_key(file) == made

@@ -33,7 +33,7 @@ def test_yesterdays_tables_stay(run_day: RunDay, query: Query, lake: Path, wareh
     ]
     assert query("select decision from pipeline_runs where run_id = 'r2'") == [
         (
-            "Refused: check_clean did not pass: 1 check failed: Some item may be sold "
+            "Refused: check_clean did not pass: 1 check failed: Some item may be sold. "
             "The tables in place stay those of 2026-10-31.",
         )
     ]
@@ -65,7 +65,7 @@ def test_a_published_run_refused_afterwards_keeps_its_row(
     status, latest, decision = query("select status, is_latest, decision from pipeline_runs")[0]
     assert (status, latest) == ("published", True)
     assert decision.endswith(
-        "Run again and refused: clean did not pass: a feed broke What it had published stays."
+        "Run again and refused: clean did not pass: a feed broke. What it had published stays."
     )
     assert query("select count(*) from user_portraits") == query("select count(*) from user_portraits_history")
 
