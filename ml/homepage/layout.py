@@ -26,7 +26,7 @@ class Listed:
 
     def rows_of(self, user: np.ndarray, item: np.ndarray, n_items: int) -> np.ndarray:
         """Return the row of each user's item, NO_ROW where it is not in the list."""
-        return _find(self.user * n_items + self.item, user * n_items + item)
+        return find_rows(self.user * n_items + self.item, user * n_items + item)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def place_in_group(group: np.ndarray) -> np.ndarray:
     return np.arange(len(group)) - np.repeat(starts, lengths)
 
 
-def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def find_rows(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return where each wanted key stands among different `keys`, NO_ROW where it does not."""
     if not len(keys):
         return np.full(len(wanted), NO_ROW, dtype=np.int64)

@@ -13,7 +13,7 @@ from ml.homepage import candidates as pools
 from ml.homepage import texts
 from ml.homepage.campaigns import Campaigns
 from ml.homepage.inputs import Lists, PageInputs
-from ml.homepage.layout import NO_ROW, Placed
+from ml.homepage.layout import NO_ROW, Placed, find_rows
 from ml.homepage.settings import AD, BUY_AGAIN, FOR_YOU, HERO, MODULES, NEW, POPULAR, PRICE_DROPS, VIEWED
 from ml.homepage.texts import Text
 
@@ -92,17 +92,26 @@ def page_rows(inputs: PageInputs, campaigns: Campaigns, placed: Placed, lists: L
 
 
 def _hero(
-    columns: _Columns, where: np.ndarray, inputs: PageInputs, campaigns: Campaigns, placed: Placed, _: Lists
+    columns: _Columns, where: np.ndarray, inputs: PageInputs, campaigns: Campaigns, placed: Placed, lists: Lists
 ) -> None:
     names = np.array(campaigns.names, dtype=object)[placed.item[where]]
     columns.put_titles(where, _written(names, texts.hero_title))
     is_pick = placed.kind[where] == heroes.IN_LIST
     item = placed.evidence[where]
-    for pick, code in ((True, texts.CAMPAIGN_PICK), (False, texts.CAMPAIGN_LOOK)):
-        mine = where[is_pick == pick]
-        chosen = item[is_pick == pick]
-        told = _written(inputs.titles[chosen], partial(texts.hero_reason, is_pick=pick))
-        columns.put_reasons(mine, code, "item", inputs.item_ids[chosen], told)
+    n_items = len(inputs.item_ids)
+    row = find_rows(lists.user * n_items + lists.item, placed.user[where] * n_items + item)
+    impersonal = np.isin(lists.columns["reason_code"].astype(str), _IMPERSONAL)
+    is_personal = (row == NO_ROW) | ~impersonal[row] if len(impersonal) else np.ones(len(where), dtype=bool)
+    for pick, personal, code in (
+        (True, True, texts.CAMPAIGN_PICK),
+        (True, False, texts.CAMPAIGN_PICK),
+        (False, True, texts.CAMPAIGN_LOOK),
+        (False, False, texts.CAMPAIGN_LOOK),
+    ):
+        these = (is_pick == pick) & (is_personal == personal)
+        write = partial(texts.hero_reason, is_pick=pick, is_personal=personal)
+        told = _written(inputs.titles[item[these]], write)
+        columns.put_reasons(where[these], code, "item", inputs.item_ids[item[these]], told)
 
 
 def _buy_again(

@@ -60,8 +60,13 @@ def hero_title(campaign: str) -> Text:
     return f"On now: {campaign}", f"正在进行：{campaign}"
 
 
-def hero_reason(item: str, *, is_pick: bool) -> Text:
-    """Name the item that the campaign covers: one of the user's picks, or one that the user looked at."""
+def hero_reason(item: str, *, is_pick: bool, is_personal: bool) -> Text:
+    """Name the item that the campaign covers: one of the user's picks, or one that the user looked at.
+
+    A pick that rests on nothing of the user's own is told to be popular, no more.
+    """
+    if is_pick and not is_personal:
+        return f"With {item}, popular right now", f"含大家都在买的“{item}”"
     if is_pick:
         return f"With {item}, one of our picks for you", f"含为你推荐的“{item}”"
     return f"With {item}, which you looked at", f"含你看过的“{item}”"

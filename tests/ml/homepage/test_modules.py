@@ -190,6 +190,20 @@ def test_the_hero_is_the_campaign_of_which_the_user_would_buy_something(lake):
     assert contents(page["w"], "hero_campaign") == []
 
 
+def test_a_hero_that_rests_on_popularity_is_not_called_a_pick(lake):
+    page = lay_out(
+        lake,
+        listed("u", ["i00", "i01"], reason_code="popular"),
+        item_features=catalogue(12),
+        active_campaigns=campaign("c1", "Tea week", ["i00"]),
+    )
+    row = first(page["u"], "hero_campaign")
+    assert (row["reason_text"], row["reason_text_zh"]) == (
+        "With Title of i00, popular right now",
+        "含大家都在买的“Title of i00”",
+    )
+
+
 def test_a_campaign_without_enough_of_the_list_is_no_hero(lake):
     """The list's chances add up to about 0.2; its sixth row has 0.003 of them."""
     page = lay_out(
