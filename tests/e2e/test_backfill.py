@@ -34,8 +34,10 @@ FIRST, LAST = date(2026, 9, 20), date(2026, 9, 22)
 @pytest.fixture
 def scheduled(airflow: AirflowForTests, monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowForTests]:
     """Airflow with a schedule, which serves a shop without data meanwhile; without one again afterwards."""
-    for name in ("QIANMIAN_HOME", "QIANMIAN_SIMULATED_USERS"):
-        monkeypatch.setenv(name, airflow.environ[name])
+    # All of them: Airflow is started again with what stands in the environment, the key of the pseudonyms too.
+    for name, value in airflow.environ.items():
+        if name.startswith("QIANMIAN_"):
+            monkeypatch.setenv(name, value)
     with monkeypatch.context() as meanwhile:
         meanwhile.setenv("QIANMIAN_DAILY_SHOP", "nobody")
         airflow.local.up(schedule="0 2 * * *")
