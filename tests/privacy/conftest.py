@@ -70,7 +70,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: Path) -> Pu
 @pytest.fixture
 def shop_with_targets(
     shop: PublishedShop, monkeypatch: pytest.MonkeyPatch, address: str, s3_endpoint: str
-) -> PublishedShop:
+) -> Iterator[PublishedShop]:
     """The same, with PostgreSQL and a bucket that keeps versions."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
@@ -81,8 +81,11 @@ def shop_with_targets(
     import boto3
 
     client = boto3.Session().client("s3", endpoint_url=s3_endpoint)
-    client.create_bucket(Bucket="bi-tables")
-    client.put_bucket_versioning(Bucket="bi-tables", VersioningConfiguration={"Status": "Enabled"})
+    client.create_bucket(Bucket="tables-with-versions")
+    client.put_bucket_versioning(Bucket="tables-with-versions", VersioningConfiguration={"Status": "Enabled"})
     shop.address, shop.endpoint = address, s3_endpoint
     shop.publish_targets()
-    return shop
+    yield shop
+    bucket = boto3.resource("s3", endpoint_url=s3_endpoint).Bucket("tables-with-versions")
+    bucket.object_versions.delete()
+    bucket.delete()

@@ -33,7 +33,7 @@ AT = f"{DAYS[0]}T10:00:00Z"
 ASKED = "2026-10-31T12:00:00Z"
 GONE = "customer-of-old"
 THEIRS = pseudonym(GONE)
-BUCKET = "s3://bi-tables/shop"
+BUCKET = "s3://tables-with-versions/shop"
 
 
 class PublishedShop(SmallShop):
