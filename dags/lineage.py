@@ -28,6 +28,7 @@ from expectations.tables import (
     encoders_dir,
     features_db,
     landing_dir,
+    receipts_dir,
     recommenders_dir,
 )
 
@@ -125,7 +126,6 @@ FLOW: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 _SHAPES: Mapping[str, Mapping[str, Table]] = {
-    "landing": {},
     "clean": CLEAN,
     "features": FEATURES,
     "outputs": OUTPUTS,
@@ -176,7 +176,7 @@ def place(name: str, run: DailyRun) -> tuple[str, str] | None:
         "outputs": lake / "outputs" / table,
         "history": lake / "published" / table,
         "embeddings": lake / "embeddings",
-        "receipts": lake / "erasure_receipts",
+        "receipts": receipts_dir(lake),
         "models": recommenders_dir(lake) if table == "recommender" else encoders_dir(lake),
     }
     return "file", str(folders[where])

@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qianmian.step import StepError
-from spark_jobs.pseudonyms import KEY_VARIABLE, Pseudonyms, read_key
+from spark_jobs.pseudonyms import Pseudonyms, existing_key
 
 
 def pseudonym_of(user_id: str, key_file: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the pseudonym of the shop's id of a user; None where no usable key is on this machine.
-
-    Reads the key and never makes one: `read_key` would where there is none.
-    """
-    if KEY_VARIABLE not in environ and not key_file.exists():
-        return None
+    """Return the pseudonym of the shop's id of a user; None where no usable key is on this machine."""
     try:
-        return Pseudonyms(read_key(key_file)).of(user_id)
+        return Pseudonyms(existing_key(key_file, environ)).of(user_id)
     except (StepError, OSError):
         return None

@@ -31,7 +31,7 @@ def backfill(airflow: LocalAirflow, shop: str, first: date, last: date, *, again
         The state of each day's run, `success` or `failed`, by as-of day.
 
     Raises:
-        StepError: another backfill is under way, Airflow refuses this one, or no day of the range was due.
+        StepError: the range is upside down, another backfill is under way, or Airflow refuses this one.
 
     """
     api = airflow.api

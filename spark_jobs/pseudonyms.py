@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from qianmian.step import StepError
@@ -59,12 +60,12 @@ def read_key(key_file: Path) -> bytes:
     return text.encode()
 
 
-def existing_key(key_file: Path) -> bytes:
+def existing_key(key_file: Path, environ: Mapping[str, str] = os.environ) -> bytes:
     """Return the key as `read_key` does, but never make one: for whoever looks a user up.
 
     Raises StepError where there is none: a new key would answer with ids that are nobody's.
     """
-    if KEY_VARIABLE not in os.environ and not key_file.exists():
+    if KEY_VARIABLE not in environ and not key_file.exists():
         raise StepError(
             f"There is no key of the pseudonyms at {key_file}.",
             f"Set QIANMIAN_HOME to the folder that the runs write to, or {KEY_VARIABLE} to the shop's key.",

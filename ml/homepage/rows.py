@@ -101,16 +101,13 @@ def _hero(
     n_items = len(inputs.item_ids)
     row = find_rows(lists.user * n_items + lists.item, placed.user[where] * n_items + item)
     impersonal = np.isin(lists.columns["reason_code"].astype(str), _IMPERSONAL)
-    is_personal = (row == NO_ROW) | ~impersonal[row] if len(impersonal) else np.ones(len(where), dtype=bool)
-    for pick, personal, code in (
-        (True, True, texts.CAMPAIGN_PICK),
-        (True, False, texts.CAMPAIGN_PICK),
-        (False, True, texts.CAMPAIGN_LOOK),
-        (False, False, texts.CAMPAIGN_LOOK),
+    is_popular = is_pick & np.append(impersonal, False)[row]  # NO_ROW is the last
+    for these, code, said in (
+        (is_pick & ~is_popular, texts.CAMPAIGN_PICK, texts.hero_pick),
+        (is_popular, texts.CAMPAIGN_PICK, texts.hero_popular),
+        (~is_pick, texts.CAMPAIGN_LOOK, texts.hero_look),
     ):
-        these = (is_pick == pick) & (is_personal == personal)
-        write = partial(texts.hero_reason, is_pick=pick, is_personal=personal)
-        told = _written(inputs.titles[item[these]], write)
+        told = _written(inputs.titles[item[these]], said)
         columns.put_reasons(where[these], code, "item", inputs.item_ids[item[these]], told)
 
 

@@ -60,15 +60,18 @@ def hero_title(campaign: str) -> Text:
     return f"On now: {campaign}", f"正在进行：{campaign}"
 
 
-def hero_reason(item: str, *, is_pick: bool, is_personal: bool) -> Text:
-    """Name the item that the campaign covers: one of the user's picks, or one that the user looked at.
+def hero_pick(item: str) -> Text:
+    """Name the item that the campaign covers: one of the user's picks."""
+    return f"With {item}, one of our picks for you", f"含为你推荐的“{item}”"
 
-    A pick that rests on nothing of the user's own is told to be popular, no more.
-    """
-    if is_pick and not is_personal:
-        return f"With {item}, popular right now", f"含大家都在买的“{item}”"
-    if is_pick:
-        return f"With {item}, one of our picks for you", f"含为你推荐的“{item}”"
+
+def hero_popular(item: str) -> Text:
+    """The same of a pick that rests on nothing of the user's own: it is told to be popular, no more."""
+    return f"With {item}, popular right now", f"含大家都在买的“{item}”"
+
+
+def hero_look(item: str) -> Text:
+    """Name the item that the campaign covers: one that the user looked at."""
     return f"With {item}, which you looked at", f"含你看过的“{item}”"
 
 

@@ -67,7 +67,7 @@ def calibrate(
     mine = place[targets.users[targets.row]]
     found = list(shards(users))
     if not found:
-        return fit_calibration(np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 3)))
+        return fit_calibration(np.zeros((0, 1)), np.zeros((0, 1)), activity[:0])
     lists = np.concatenate([shard.items for shard in found])
     scores = np.concatenate([shard.scores for shard in found])
     hits = hits_at(lists, mine[mine >= 0], targets.item[mine >= 0], log.n_items)
