@@ -8,19 +8,10 @@ import sys
 
 from bi.superset_process import ADMIN, Superset
 from qianmian import settings
-from qianmian.ports import LOOPBACK, choose_port, is_free
+from qianmian.ports import LOOPBACK, port_for
 from qianmian.step import EXIT_BAD_INPUT, StepError
 
 USUAL_PORT = 8088
-
-
-def _port(wanted: int) -> int:
-    if wanted and not is_free(wanted):
-        raise StepError(
-            f"Port {wanted}, which superset_port asks for, is in use by another program.",
-            "Stop that program, or set superset_port (QIANMIAN_SUPERSET_PORT) to another port, or to 0 for any.",
-        )
-    return wanted or choose_port(USUAL_PORT)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         shop = settings.load(args.shop)
-        port = _port(shop.superset_port)
+        port = port_for("superset_port", shop.superset_port, USUAL_PORT)
         superset = Superset(shop)
         print("preparing Superset (20 to 60 seconds)", flush=True)
         reads = superset.prepare()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from qianmian import settings
-from qianmian.ports import LOOPBACK, choose_port, is_free
+from qianmian.ports import LOOPBACK, port_for
 from qianmian.step import EXIT_BAD_INPUT, StepError
 
 USUAL_PORT = 8501
@@ -38,15 +38,6 @@ def command(shop: str, port: int) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", app, *options, "--", "--shop", shop]
 
 
-def _port(wanted: int) -> int:
-    if wanted and not is_free(wanted):
-        raise StepError(
-            f"Port {wanted}, which preview_port asks for, is in use by another program.",
-            "Stop that program, or set preview_port (QIANMIAN_PREVIEW_PORT) to another port, or to 0 for any.",
-        )
-    return wanted or choose_port(USUAL_PORT)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C; return 2 for a wrong value."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         shop = settings.load(args.shop)
-        port = _port(shop.preview_port)
+        port = port_for("preview_port", shop.preview_port, USUAL_PORT)
     except StepError as error:
         print(f"ERROR: {error.what}\nWHAT TO DO: {error.remedy}", file=sys.stderr)
         return EXIT_BAD_INPUT

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from qianmian import settings
 from qianmian.files import read_json, write_private
-from qianmian.ports import LOOPBACK, choose_port, is_free
+from qianmian.ports import LOOPBACK, port_for
 from qianmian.postgres import Postgres
 from qianmian.settings import ROOT
-from qianmian.step import StepError
 
 ADMIN = "admin"
 DEFAULT_PORT = 8080
@@ -72,12 +71,8 @@ class AirflowHome:
             StepError: a port was asked for and is taken.
 
         """
-        if wanted and not is_free(wanted):
-            raise StepError(
-                f"Port {wanted}, which airflow_port asks for, is in use by another program.",
-                "Stop that program, or set airflow_port (QIANMIAN_AIRFLOW_PORT) to another port, or to 0 for any.",
-            )
-        (self.folder / "port").write_text(str(wanted or choose_port(self.port, DEFAULT_PORT)))
+        port = port_for("airflow_port", wanted, self.port, DEFAULT_PORT)
+        (self.folder / "port").write_text(str(port))
 
     def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the environment of every Airflow process: the caller's, plus Airflow's configuration."""

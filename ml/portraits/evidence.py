@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -100,7 +101,7 @@ class Evidence:
     hours: ActiveHours
     reviews: Reviews
 
-    @property
+    @cached_property
     def last_day(self) -> date:
         """The last day up to the as-of date on which anybody acted: in silence no belief fades (see `Shop`)."""
         return last_day_of(np.concatenate((self.actions.time, self.hours.day)), self.as_of)

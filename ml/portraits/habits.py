@@ -111,6 +111,7 @@ def _most_frequent(
     trait: str, fits: np.ndarray, value: np.ndarray, known: np.ndarray, evidence: Evidence, said: tuple[str, str]
 ) -> Belief:
     hours, n = evidence.hours, len(evidence.people)
+    # The UTC day with the local hour: up to a day off, which only ages feel, and never after the as-of date.
     time = hours.day + hours.hour / 24
     weight = decayed(hours.user, time, n, FADING[trait].half_life)
     total, fitting = np.bincount(hours.user, weight, n), np.bincount(hours.user, weight * fits, n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Shop:
     log: ActionLog
     segment_scores: np.ndarray
 
-    @property
+    @cached_property
     def last_day(self) -> date:
         """The last day up to the as-of date on which anybody acted; the as-of date where nobody did.
 
