@@ -103,7 +103,8 @@ def _is_time_of_day(text: str) -> bool:
 
 
 def _is_cron(text: str) -> bool:
-    from croniter import CroniterError, croniter  # Airflow's own; loading it takes a tenth of a second
+    # Airflow's own parser; loading it takes a tenth of a second.
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
     try:
         # The next moment as well: 31 February is a cron, and never comes.
