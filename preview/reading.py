@@ -19,7 +19,7 @@ import duckdb
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from warehouse.history import history_file, read_parquet
 from warehouse.relations import sql_text, typed
-from warehouse.runs import PipelineRun, latest_run, standing_runs
+from warehouse.runs import PipelineRun, latest_run, standing_runs, stored_runs
 
 #: Days of model_metrics and such that a page looks back.
 DAYS_BACK = 60
@@ -128,17 +128,22 @@ def _reading(connection: duckdb.DuckDBPyConnection, lake: Path, day: date | None
                 missing.add(f"{schema}.{table.name}")
             sql = typed(rows, table).sql_query() if rows is not None else _no_rows(table)
             connection.execute(f"create view {schema}.{table.name} as {sql}")
-    for table in (PIPELINE_RUNS, REFUSED_CHECKS):
-        sql = f"from warehouse.{table.name}" if table.name in stored else _no_rows(table)
-        connection.execute(f"create view {table.name} as {sql}")
+    _stored_runs(connection).create_view(PIPELINE_RUNS.name)
+    refused = (
+        f"from warehouse.{REFUSED_CHECKS.name}" if REFUSED_CHECKS.name in stored else _no_rows(REFUSED_CHECKS)
+    )
+    connection.execute(f"create view {REFUSED_CHECKS.name} as {refused}")
     return Reading(connection, lake, standing, run, before, frozenset(missing))
+
+
+def _stored_runs(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    return stored_runs(connection, f"warehouse.{PIPELINE_RUNS.name}")
 
 
 def _runs(connection: duckdb.DuckDBPyConnection) -> list[PipelineRun]:
     """Read all runs; their reports, which are long, stay where they are."""
-    stored = connection.table(f"warehouse.{PIPELINE_RUNS.name}")
-    names = [f.name for f in fields(PipelineRun) if f.name != "report" and f.name in stored.columns]
-    rows = stored.project(", ".join(names)).order("generated_at, run_id")
+    names = [f.name for f in fields(PipelineRun) if f.name != "report"]
+    rows = _stored_runs(connection).project(", ".join(names)).order("generated_at, run_id")
     return [PipelineRun(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 
 

@@ -73,7 +73,7 @@ def publish(
                 log.info("%s: %s rows", name, f"{rows[name]:,}")
         before = known_runs(lake, warehouse)
         facts = run_facts(lake, as_of)
-        # The one clock reading of a run: when its tables were put in place.
+        # The one clock reading of a run: when its tables were put in place, and it was over.
         published_at = datetime.now(UTC).replace(tzinfo=None)
         run = PipelineRun(
             run_id=run_id,
@@ -81,6 +81,7 @@ def publish(
             status=STATUS_PUBLISHED,
             decision=_decision(as_of, rows, warnings, latest_run(before)),
             generated_at=generated_at,
+            ended_at=published_at,
             published_at=published_at,
             last_event_at=facts.last_event_at,
             input_hash=facts.input_hash,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ def record_refusal(
         reason = f"{failed_step} did not pass: {_in_one_line(why)}"[:WHY_LENGTH]
         earlier = find_run(before, run_id)
         if earlier and earlier.status == PUBLISHED:
-            run = noted_again(earlier, f"Run again and refused: {reason} What it had published stays.")
+            said = f"Run again and refused: {reason} What it had published stays."
+            run = noted_again(earlier, said, _now())
         else:
             run = _refused_run(lake, as_of, run_id, generated_at, reason, latest_run(before))
             _keep_failed_checks(lake, as_of, run_id, generated_at)
@@ -81,12 +82,17 @@ def _refused_run(
         status=REFUSED,
         decision=f"Refused: {reason} {stays}",
         generated_at=generated_at,
+        ended_at=_now(),
         last_event_at=facts.last_event_at,
         input_hash=facts.input_hash,
         rows_in=facts.rows_in,
         rows_quarantined=facts.rows_quarantined,
         report=report_text(lake, run_id),
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _known_facts(lake: Path, as_of: str) -> RunFacts:

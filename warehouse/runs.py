@@ -16,8 +16,9 @@ from typing import Any
 
 import duckdb
 
-from expectations.tables import run_dir
+from expectations.tables import PIPELINE_RUNS, run_dir
 from qianmian.step import read_reports, write_atomically
+from warehouse.relations import typed
 
 PUBLISHED = "published"
 REFUSED = "refused"
@@ -36,6 +37,7 @@ class PipelineRun:
     status: str
     decision: str
     generated_at: datetime
+    ended_at: datetime
     published_at: datetime | None = None
     last_event_at: datetime | None = None
     input_hash: str | None = None
@@ -82,7 +84,7 @@ def known_runs(lake: Path, warehouse: Path) -> list[PipelineRun]:
     if warehouse.exists():
         try:
             with duckdb.connect(str(warehouse), read_only=True) as connection:
-                rows = connection.table("pipeline_runs").order("generated_at, run_id")
+                rows = stored_runs(connection).order("generated_at, run_id")
                 runs = [_from_row(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
@@ -93,13 +95,28 @@ def known_runs(lake: Path, warehouse: Path) -> list[PipelineRun]:
     return recorded_runs(lake)
 
 
+def stored_runs(connection: duckdb.DuckDBPyConnection, name: str = PIPELINE_RUNS.name) -> duckdb.DuckDBPyRelation:
+    """Return a warehouse's `pipeline_runs` with today's columns: an earlier release may have written the file.
+
+    Args:
+        connection: to the warehouse.
+        name: the table's, where the warehouse is attached under a name.
+
+    """
+    rows = connection.table(name)
+    if "ended_at" not in rows.columns:
+        rows = rows.project("*, coalesce(published_at, generated_at) as ended_at")
+    return typed(rows, PIPELINE_RUNS)
+
+
 def recorded_runs(lake: Path) -> list[PipelineRun]:
     """Read all runs from the lake's records, `published/pipeline_runs/<run_id>.json`."""
     runs = []
     for path in _records_dir(lake).glob("*.json"):
         row = json.loads(path.read_text())
-        for name in ("generated_at", "published_at", "last_event_at"):
-            row[name] = datetime.fromisoformat(row[name]) if row[name] else None
+        for name in ("generated_at", "published_at", "last_event_at", "ended_at"):
+            row[name] = datetime.fromisoformat(row[name]) if row.get(name) else None
+        row["ended_at"] = row["ended_at"] or row["published_at"] or row["generated_at"]
         row["as_of_date"] = date.fromisoformat(row["as_of_date"])
         runs.append(_from_row(row))
     return sorted(runs, key=lambda run: (run.generated_at, run.run_id))
@@ -141,6 +158,6 @@ def _record_file(lake: Path, run: PipelineRun) -> Path:
     return _records_dir(lake) / f"{run_dir(lake, run.run_id).name}.json"
 
 
-def noted_again(run: PipelineRun, note: str) -> PipelineRun:
+def noted_again(run: PipelineRun, note: str, ended_at: datetime) -> PipelineRun:
     """Return a published run's row with a note on what happened to the run since."""
-    return replace(run, decision=f"{run.decision} {note}")
+    return replace(run, decision=f"{run.decision} {note}", ended_at=ended_at)

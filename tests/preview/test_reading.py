@@ -16,7 +16,9 @@ import pytest
 
 from expectations.tables import PUBLISHED
 from preview.reading import Reading, UnreadableError, identity, open_reading
+from preview.shop import last_runs
 from tests.preview.small_shop import DAYS, RICH, publish_day
+from tests.warehouse.earlier_release import as_before_ended_at
 
 Read = Callable[..., Reading]
 
@@ -153,6 +155,16 @@ def test_tables_of_an_older_release_are_missing_and_said_to_be(shop: Path) -> No
         assert states == {"homepage_layouts": "missing", "recommendation_filters": "empty"}
         rows = reading.ask("select taste_segment from today.user_portraits where user_id = $u", u=RICH)
         assert rows == [{"taste_segment": None}]
+
+
+def test_runs_of_an_older_release_are_told_in_the_order_in_which_they_ended(shop: Path) -> None:
+    publish_day(shop, "2026-11-01", "r2", number=1, users=8)
+    warehouse = shop / "warehouse.duckdb"
+    as_before_ended_at(warehouse)
+    with open_reading(warehouse, shop / "lake") as reading:
+        runs = last_runs(reading)
+    assert [run["run_id"] for run in runs] == ["r2", "r1"]
+    assert all(run["ended_at"] == run["published_at"] for run in runs)
 
 
 def test_history_that_is_gone_is_missing(shop: Path) -> None:

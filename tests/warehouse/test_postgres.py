@@ -19,6 +19,7 @@ import pytest
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from qianmian.postgres import Postgres
 from qianmian.step import StepError
+from tests.warehouse.earlier_release import as_before_ended_at
 from warehouse.rollback import rollback
 from warehouse.swap import swap_in
 from warehouse.targets import postgres
@@ -316,6 +317,28 @@ def test_a_release_with_other_columns_exchanges_the_views_and_keeps_grants(
     schemas = ask(address, "select nspname from pg_namespace where nspname like 'shop%%' order by 1")
     layout = Layout("shop", PUBLISHED)
     assert [name for (name,) in schemas] == sorted(["shop", "shop_sets", *(layout.slot(n) for n in (1, 2, 3))])
+
+
+def test_a_server_and_a_warehouse_of_a_release_without_ended_at_are_brought_up(
+    run_day: RunDay, address: str, warehouse: Path
+) -> None:
+    run_day("2026-10-31", "r1")
+    postgres.publish(address, "shop", warehouse, "bi_reader")
+    connection = psycopg2.connect(address)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("drop view shop.data_freshness, shop.pipeline_runs")
+        cursor.execute("alter table shop_sets.pipeline_runs drop column ended_at")
+        cursor.execute("comment on schema shop is 'Published by Qianmian. Contract earlier.'")
+    connection.close()
+    as_before_ended_at(warehouse)
+    postgres.publish(address, "shop", warehouse, "bi_reader")
+    runs = "select run_id, ended_at = published_at from shop.pipeline_runs order by 1"
+    assert ask(address, runs) == [("r1", True)]
+    run_day("2026-11-01", "r2")
+    postgres.publish(address, "shop", warehouse)
+    assert ask(address, runs) == [("r1", True), ("r2", True)]
+    reader = address.replace("user=airflow", "user=bi_reader")
+    assert ask(reader, "select last_run_id, is_refused_since from shop.data_freshness") == [("r2", False)]
 
 
 def test_views_of_others_are_named_when_they_are_in_the_way(

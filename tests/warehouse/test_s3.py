@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.tables import PUBLISHED
+from expectations.tables import PIPELINE_RUNS, PUBLISHED
 from qianmian.step import StepError
+from tests.warehouse.earlier_release import as_before_ended_at
 from warehouse.targets import s3
 
 RunDay = Callable[..., dict[str, Any]]
@@ -137,6 +138,18 @@ def test_a_pointer_moved_by_somebody_else_is_not_overwritten(
     with pytest.raises(Exception, match="PreconditionFailed"):
         publish()
     assert read(client, "latest.json")["run_id"] == "theirs"
+
+
+def test_the_warehouse_of_an_earlier_release_is_uploaded_with_todays_columns(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], client: Any, warehouse: Path
+) -> None:
+    run_day("2026-10-31", "r1")
+    as_before_ended_at(warehouse)
+    assert publish()["uploaded"] == ["r1"]
+    body = client.get_object(Bucket="bi-tables", Key="shop/runs/pipeline_runs.parquet")["Body"].read()
+    [run] = pq.read_table(io.BytesIO(body)).to_pylist()
+    assert tuple(run) == PIPELINE_RUNS.column_names
+    assert run["ended_at"] == run["published_at"]
 
 
 @pytest.mark.parametrize("url", ["http://bi/shop", "s3://", "bi/shop"])

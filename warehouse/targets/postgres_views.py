@@ -58,7 +58,7 @@ def replace_runs(cursor: Any, layout: Layout, source: Source) -> None:
     """Write the runs and the refused checks anew: they are few."""
     for name, table in RUN_TABLES.items():
         place = sql.Identifier(layout.sets, name)
-        rows = source.connection.table(name).project(", ".join(table.column_names)).fetchall()
+        rows = source.run_table(name).fetchall()
         cursor.execute(sql.SQL("delete from {}").format(place))
         if rows:
             statement = sql.SQL("insert into {} ({}) values %s").format(place, names(table.column_names))

@@ -215,7 +215,7 @@ def _upload_runs(prefix: Prefix, source: Source) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in RUN_TABLES:
             file = Path(folder) / f"{name}.parquet"
-            source.connection.table(name).write_parquet(str(file), compression="zstd")
+            source.run_table(name).write_parquet(str(file), compression="zstd")
             prefix.upload(file, f"runs/{name}.parquet")
 
 

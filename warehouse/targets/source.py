@@ -12,7 +12,8 @@ import duckdb
 
 from expectations.tables import PIPELINE_RUNS, REFUSED_CHECKS
 from qianmian.step import StepError
-from warehouse.runs import PipelineRun, latest_run, standing_runs
+from warehouse.relations import typed
+from warehouse.runs import PipelineRun, latest_run, standing_runs, stored_runs
 
 BATCH_ROWS = 100_000
 #: Small, and never of one set alone: which runs there were, and what stopped those that were refused.
@@ -30,6 +31,12 @@ class Source:
     def latest(self) -> PipelineRun | None:
         """The run whose tables stand."""
         return latest_run(self.runs)
+
+    def run_table(self, name: str) -> duckdb.DuckDBPyRelation:
+        """Return a table of `RUN_TABLES` with today's columns."""
+        if name == PIPELINE_RUNS.name:
+            return stored_runs(self.connection)
+        return typed(self.connection.table(name), RUN_TABLES[name])
 
     @property
     def days(self) -> dict[date, str]:
@@ -56,7 +63,7 @@ def open_source(warehouse: Path) -> Iterator[Source]:
         ) from None
     with connection:
         connection.execute("set memory_limit = '1GB'")
-        rows = connection.table("pipeline_runs").order("generated_at, run_id")
+        rows = stored_runs(connection).order("generated_at, run_id")
         yield Source(connection, [_run(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()])
 
 
