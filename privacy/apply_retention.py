@@ -69,7 +69,7 @@ def expire_history(lake: Path, warehouse: Path, before: date | None) -> list[str
             record(lake, run)
         for table in PUBLISHED:
             for run in gone:
-                file = history_file(lake, table, run.as_of_date, run.run_id)
+                file = history_file(lake, table, run)
                 file.unlink(missing_ok=True)
                 if file.parent.is_dir() and not any(file.parent.iterdir()):
                     file.parent.rmdir()

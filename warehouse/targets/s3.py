@@ -197,7 +197,7 @@ def _upload(prefix: Prefix, lake: Path, run: PipelineRun) -> list[dict[str, Any]
     """Upload a run's tables and return what the manifest says of them; None where the lake has them no more."""
     files = []
     for table in PUBLISHED:
-        file = history_file(lake, table, run.as_of_date, run.run_id)
+        file = history_file(lake, table, run)
         if not file.exists():
             # Tables that came with a later release than the run.
             log.warning("%s is not in the lake: it is not uploaded", file)
