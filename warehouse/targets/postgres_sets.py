@@ -139,7 +139,8 @@ def _check(server: Connection, layout: Layout, slot: int, rows: dict[str, int], 
     with server, server.cursor() as cursor:
         for name, contract in layout.tables.items():
             table = sql.Identifier(layout.slot(slot), name)
-            filled = [column for column in contract.column_names if column in source.never_null(name)]
+            never_null = source.never_null(name)
+            filled = [column for column in contract.column_names if column in never_null]
             with_nulls = sql.SQL("not (row({}) is not null)").format(names(filled))
             cursor.execute(
                 sql.SQL(
