@@ -317,5 +317,8 @@ def test_what_was_written_over_or_deleted_before_leaves_no_version_either(
     gone = "shop/tables/user_portraits/as_of_date=2026-10-30/r0.parquet"
     client.put_object(Bucket="bi-tables", Key=gone, Body=body)
     client.delete_object(Bucket="bi-tables", Key=gone)
+    theirs = "shop/tables/notes.txt"
+    for body in (b"older", b"newer"):
+        client.put_object(Bucket="bi-tables", Key=theirs, Body=body)
     assert publish()["deleted"] == []
-    assert sorted(versions(client)) == [key for key in keys(client) if "/tables/" in key]
+    assert sorted(versions(client)) == sorted([*(key for key in keys(client) if "/tables/" in key), theirs])

@@ -176,8 +176,10 @@ def _delete_versions(prefix: Prefix) -> None:
     from botocore.exceptions import ClientError
 
     try:
-        for folder in ("tables/", "manifests/", "runs/"):
-            prefix.delete_earlier_versions(folder)
+        for folder in ("tables/", "manifests/"):
+            prefix.delete_earlier_versions(folder, only=_PLACE)
+        for name in RUN_TABLES:
+            prefix.delete_earlier_versions(f"runs/{name}.parquet")
     except ClientError as error:
         # A store without versions may not know the question; credentials need not be allowed to ask it.
         if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (403, 405, 501):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,19 +74,23 @@ class Prefix:
         """Return an object's bytes."""
         return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
 
-    def delete_earlier_versions(self, below: str) -> None:
+    def delete_earlier_versions(self, below: str, only: re.Pattern[str] | None = None) -> None:
         """Delete what a bucket that keeps versions has kept of the objects below a folder, or of one object.
 
         Of those that are there it is what was written over; of those that were deleted, all. Elsewhere there is
-        nothing.
+        nothing. With `only`, of objects of such names.
         """
+
+        def ours(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [v for v in found if not only or only.fullmatch(v["Key"].removeprefix(self._prefix))]
+
         earlier, markers = [], []
         pages = self._client.get_paginator("list_object_versions").paginate(
             Bucket=self._bucket, Prefix=self._prefix + below
         )
         for page in pages:
-            earlier += [_version(v) for v in page.get("Versions", ()) if not v["IsLatest"]]
-            markers += [_version(marker) for marker in page.get("DeleteMarkers", ())]
+            earlier += [_version(v) for v in ours(page.get("Versions", [])) if not v["IsLatest"]]
+            markers += [_version(marker) for marker in ours(page.get("DeleteMarkers", []))]
         self._delete(earlier)
         # Last: without its marker an object whose versions are still there would be back.
         self._delete(markers)
