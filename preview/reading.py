@@ -160,7 +160,7 @@ def _rows(
         return None
     if is_latest:
         return connection.table(f"warehouse.{table.name}") if table.name in stored else None
-    file = history_file(lake, table.name, run.as_of_date, run.run_id)
+    file = history_file(lake, table.name, run)
     return read_parquet(connection, file) if file.exists() else None
 
 
@@ -172,6 +172,6 @@ def _no_rows(table: Table) -> str:
 def over_days(reading: Reading, table: str) -> duckdb.DuckDBPyRelation | None:
     """Return a table's rows of up to 60 days, to the day shown: of each the run that stands. None without any."""
     shown = [run for day, run in sorted(reading.runs.items()) if day <= reading.run.as_of_date][-DAYS_BACK:]
-    files = [history_file(reading.lake, table, run.as_of_date, run.run_id) for run in shown]
+    files = [history_file(reading.lake, table, run) for run in shown]
     found = [file for file in files if file.exists()]
     return typed(read_parquet(reading.connection, *found), PUBLISHED[table]) if found else None

@@ -86,7 +86,7 @@ def _delete_files(lake: Path, runs: Sequence[PipelineRun]) -> int:
     deleted = 0
     for table in PUBLISHED:
         for run in runs:
-            file = history_file(lake, table, run.as_of_date, run.run_id)
+            file = history_file(lake, table, run)
             if file.exists():
                 file.unlink()
                 deleted += 1

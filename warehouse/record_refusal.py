@@ -15,10 +15,10 @@ from typing import Any
 
 import duckdb
 
-from expectations.tables import REFUSED_CHECKS
+from expectations.tables import REFUSED_CHECKS, new_history_file
 from qianmian.step import run_step
 from warehouse.candidates import read_results, results_file
-from warehouse.history import history_file, prune_history, write_history
+from warehouse.history import prune_history, write_history
 from warehouse.publish import warehouse_parser
 from warehouse.relations import count_rows
 from warehouse.run_facts import RunFacts, run_facts
@@ -105,7 +105,7 @@ def _known_facts(lake: Path, as_of: str) -> RunFacts:
 
 
 def _keep_failed_checks(lake: Path, as_of: str, run_id: str, generated_at: datetime) -> None:
-    file = history_file(lake, REFUSED_CHECKS.name, as_of, run_id)
+    file = new_history_file(lake, REFUSED_CHECKS.name, as_of, run_id, published_at=None)
     results = results_file(lake, as_of, run_id, stages=("", "_clean"))
     if results is None:
         file.unlink(missing_ok=True)

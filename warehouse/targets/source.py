@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -39,9 +39,16 @@ class Source:
         return typed(self.connection.table(name), RUN_TABLES[name])
 
     @property
-    def days(self) -> dict[date, str]:
-        """The run behind each day of history."""
-        return {day: run.run_id for day, run in standing_runs(self.runs).items()}
+    def days(self) -> dict[date, tuple[str, datetime | None]]:
+        """The run behind each day of history, and when it was published: it may be again, under its id."""
+        return {day: (run.run_id, run.published_at) for day, run in standing_runs(self.runs).items()}
+
+    def never_null(self, table: str) -> set[str]:
+        """Return the columns of a table that are never null here: a run of an earlier release lacks some."""
+        found = self.connection.execute(
+            "select column_name from duckdb_columns() where table_name = ? and not is_nullable", [table]
+        )
+        return {name for (name,) in found.fetchall()}
 
 
 @contextmanager
