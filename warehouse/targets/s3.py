@@ -34,6 +34,7 @@ from warehouse.targets.source import RUN_TABLES, Source, open_source
 log = logging.getLogger("qianmian")
 
 POINTER = "latest.json"
+_AT_ONCE = 1000  # objects that one request may delete
 
 
 class Prefix:
@@ -88,13 +89,22 @@ class Prefix:
         """Return an object's bytes."""
         return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
 
-    def delete_earlier_versions(self, name: str) -> None:
-        """Delete what a bucket that keeps versions has kept of an object; elsewhere there is nothing."""
-        key = self._prefix + name
-        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key):
-            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                if version["Key"] == key and not version["IsLatest"]:
-                    self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version["VersionId"])
+    def delete_earlier_versions(self, below: str) -> None:
+        """Delete what a bucket that keeps versions has kept of the objects below a folder, or of one object.
+
+        Of those that are there it is what was written over; of those that were deleted, all. Elsewhere there is
+        nothing.
+        """
+        earlier, markers = [], []
+        pages = self._client.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + below
+        )
+        for page in pages:
+            earlier += [_version(v) for v in page.get("Versions", ()) if not v["IsLatest"]]
+            markers += [_version(marker) for marker in page.get("DeleteMarkers", ())]
+        self._delete(earlier)
+        # Last: without its marker an object whose versions are still there would be back.
+        self._delete(markers)
 
     def put(self, content: dict[str, Any], name: str, replaces: str | None = None, **more: Any) -> None:
         """Write a JSON object in one request; with `replaces`, only in place of the object of that ETag."""
@@ -106,10 +116,34 @@ class Prefix:
         )  # fmt: skip
 
     def delete(self, names: list[str]) -> None:
-        """Delete objects; those that are not there are fine."""
-        for begin in range(0, len(names), 1000):
-            some = [{"Key": self._prefix + name} for name in names[begin : begin + 1000]]
-            self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some})
+        """Delete objects; those that are not there are fine. A bucket that keeps versions keeps theirs.
+
+        Raises:
+            StepError: some may not be deleted.
+            RuntimeError: some were not: trying again may help.
+
+        """
+        self._delete([{"Key": self._prefix + name} for name in names])
+
+    def _delete(self, objects: list[dict[str, str]]) -> None:
+        for begin in range(0, len(objects), _AT_ONCE):
+            some = {"Objects": objects[begin : begin + _AT_ONCE], "Quiet": True}
+            # The answer is 200 even where not one of them was deleted.
+            failed = self._client.delete_objects(Bucket=self._bucket, Delete=some).get("Errors", ())
+            if failed:
+                first = failed[0]
+                said = f"{len(failed)} objects of {self.url} were not deleted: {first['Key']}: {first['Code']}."
+                if first["Code"] == "AccessDenied":
+                    raise StepError(
+                        said,
+                        "Let the credentials delete there (s3:DeleteObject; in a bucket that keeps versions "
+                        "s3:DeleteObjectVersion too) and run this step again.",
+                    )
+                raise RuntimeError(said)
+
+
+def _version(found: dict[str, Any]) -> dict[str, str]:
+    return {"Key": found["Key"], "VersionId": found["VersionId"]}
 
 
 def publish(url: str, endpoint_url: str, lake: Path, warehouse: Path) -> dict[str, Any]:
