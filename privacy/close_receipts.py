@@ -2,7 +2,8 @@
 
 Every file of the shop is looked through: Parquet and DuckDB by their tables, archives unpacked, all else byte for
 byte; in landing and in feeds of ours every user id is compared by its pseudonym; and every table and object of the
-targets. A file that goes away meanwhile is gone. What a person of the same id did after the request may be in landing and in the clean tables: only that.
+targets. A file that goes away meanwhile is gone. What a person of the same id did after the request may be in
+landing and in the clean tables: only that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Forget users in the S3 target: every Parquet file there that holds one of them, and what the manifests say of it.
+"""Forget users in the S3 target: all Parquet files that hold one of them, and what the manifests say of these.
 
 Whom: those whose receipt is open. A file is brought down, rewritten and uploaded under its name, then its manifest
 is written anew; a reader that holds the old manifest meanwhile finds another checksum, and reads it again. Files
@@ -85,7 +85,7 @@ class _Objects:
         self._owners = owners_of(users, named)
 
     def forget_in(self, key: str) -> tuple[int, str] | None:
-        """Rewrite a file where it holds a user; return its bytes and SHA-256, None where it is no table or gone."""
+        """Rewrite a file where it holds a user; return its bytes and SHA-256, None where there is no table."""
         if key not in self._seen:
             self._seen[key] = self._forget_in(key)
         return self._seen[key]

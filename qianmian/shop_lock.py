@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TextIO
 
 from expectations.tables import claim_file
-from qianmian.step import BY_HAND, ShopIsBusy, StepError, step_parser, write_atomically
+from qianmian.step import BY_HAND, ShopBusyError, StepError, step_parser, write_atomically
 
 log = logging.getLogger("qianmian")
 
@@ -115,7 +115,7 @@ def at_work(
         The locked file: whoever inherits it holds the shop as well.
 
     Raises:
-        ShopIsBusy: another run is at work and does not end.
+        ShopBusyError: another run is at work and does not end.
         StepError: another run has taken the working files over.
 
     """
@@ -151,7 +151,7 @@ def _take_turn(
     """Return with the lock held, at a moment when this step may work.
 
     Raises:
-        ShopIsBusy: that moment does not come.
+        ShopBusyError: that moment does not come.
         StepError: nor will it, for this run.
 
     """
@@ -190,7 +190,7 @@ def _take_turn(
             heard_at = waited
         who = held or "another step"
         if waited > patience_s:
-            raise ShopIsBusy(
+            raise ShopBusyError(
                 f"The shop is at work for {who}; this run, {run_id} of {as_of}, waited {waited:.0f} seconds.",
                 "Let it end, or stop it (in Airflow: mark the run as failed); then start this run again.",
             )

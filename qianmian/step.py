@@ -47,7 +47,7 @@ class StepError(Exception):
         self.remedy = remedy
 
 
-class ShopIsBusy(StepError):
+class ShopBusyError(StepError):
     """Another run is at work on the shop and did not end in time: trying again may help."""
 
 
@@ -91,7 +91,7 @@ def run_step(
         write_report(args.lake, args.run_id, name, report)
     except StepError as error:
         print(f"\nERROR in {name}: {error.what}\nWHAT TO DO: {error.remedy}", file=sys.stderr, flush=True)
-        sys.exit(1 if isinstance(error, ShopIsBusy) else EXIT_BAD_INPUT)
+        sys.exit(1 if isinstance(error, ShopBusyError) else EXIT_BAD_INPUT)
     except Exception as error:
         # The person on call reads the last lines first; the trace stands above them for whoever mends it.
         traceback.print_exc()

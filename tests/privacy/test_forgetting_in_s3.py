@@ -1,4 +1,4 @@
-"""Forgetting in a real S3-compatible server: what a kill, a deletion or a broken upload has left there goes too."""
+"""Forgetting in a real S3-compatible server: what a kill, a deletion, a broken upload has left there goes too."""
 
 from __future__ import annotations
 
@@ -68,9 +68,8 @@ class Target:
             },
         )
         write_check_results(self.lake, day, run_id, [check_result()])
-        publish(
-            self.lake, day, run_id, self.warehouse, GENERATED_AT + timedelta(hours=number), "c" * 64
-        )  # fmt: skip
+        started = GENERATED_AT + timedelta(hours=number)
+        publish(self.lake, day, run_id, self.warehouse, started, "c" * 64)
         s3.publish(self.url, self.endpoint, self.lake, self.warehouse)
 
     def args(self) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qianmian.shop_lock import at_work, read_claim
-from qianmian.step import ShopIsBusy, StepError, run_step, step_parser
+from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 
 STEP = """
 import sys, time
@@ -190,7 +190,7 @@ def test_the_search_waits_for_a_daily_run_and_may_be_tried_again(start: Start, l
     with at_work(lake, "2026-11-01", "a", "prepare", idle_s=0):  # forgetting was killed
         search = start("close_receipts", "f")
         with (
-            pytest.raises(ShopIsBusy, match="run a of 2026-11-01"),
+            pytest.raises(ShopBusyError, match="run a of 2026-11-01"),
             at_work(lake, "2026-10-31", "f", "close_receipts", patience_s=0.3),
         ):
             raise AssertionError
@@ -202,7 +202,7 @@ def test_the_search_waits_for_a_daily_run_and_may_be_tried_again(start: Start, l
 
 def test_a_shop_that_is_busy_is_no_fault_of_the_input(tmp_path: Path) -> None:
     def main(_: object) -> None:
-        raise ShopIsBusy("busy", "wait")
+        raise ShopBusyError("busy", "wait")
 
     with pytest.raises(SystemExit) as ended:
         run_step("any", main, step_parser(None), [f"--lake={tmp_path}", "--as-of=2026-10-31"])
