@@ -38,7 +38,8 @@ with DAG(
     max_active_runs=1,
     params=WHICH_DAY,
     tags=["privacy"],
-    default_args=DEFAULT_ARGS,
+    # A try waits ten minutes for a daily run at work, which may take an hour; whoever is forgotten has days.
+    default_args={**DEFAULT_ARGS, "retries": 5},
 ) as dag:
     forget_users = step("forget_users", "privacy.forget_users", **SPARK, **WAREHOUSE, **WRITTEN)
     forget_in_postgres = step(

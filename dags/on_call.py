@@ -230,7 +230,8 @@ Opens a receipt for each request; takes the users' rows out of landed files and 
 changed again, rewrites features, outputs, history, reports and logs, makes the warehouse anew.
 
 **Failure:** a landed file cannot be read, another program has a DuckDB file open, memory. **Do:** as the log
-says. The daily run waits while this task runs.
+says. The daily run waits from here until `apply_retention` has ended. **"The shop is at work for run ..."**, six
+times: a daily run did not end within an hour; the next run of this DAG does it.
 """,
     "forget_in_postgres": """
 Deletes the users' rows in all sets and in the history, in one transaction, then writes the tables' files anew
@@ -240,13 +241,15 @@ where no reader is in the way. Skipped where `postgres_target` is empty.
 the next run does it.
 """,
     "forget_in_s3": """
-Rewrites the objects that hold the users, and their checksums in the manifests. Skipped where `s3_target` is empty.
+Rewrites the objects that hold the users, and their checksums in the manifests; deletes earlier versions where the
+bucket keeps any. Skipped where `s3_target` is empty.
 
-**Failure:** the store is not reachable, or credentials may not read, write and delete there. **Do:** as the log
-says; receipts stay open and the next run does it.
+**Failure:** the store is not reachable, or credentials may not list, read, write and delete objects and versions
+there. **Do:** as the log says; receipts stay open and the next run does it.
 """,
     "close_receipts": """
-Searches every file, table and object for the users. Where nothing is found their receipts are closed.
+Searches every file, table and object, its earlier versions too, for the users. Where nothing is found their
+receipts are closed.
 
 **Failure:** something was found: the log names where. **Do:** run the DAG again; a file of another program in the
 shop's folder has to be deleted by hand.

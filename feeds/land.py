@@ -41,6 +41,11 @@ SWITCHED_OFF = {
 }
 
 
+def is_landed(name: str) -> bool:
+    """Tell whether a file's name is of a kind that lands."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def select_files(source: Source) -> tuple[dict[str, SourceFile], dict[str, list[str]]]:
     """Choose what to land from what the source lists.
 
@@ -61,7 +66,7 @@ def select_files(source: Source) -> tuple[dict[str, SourceFile], dict[str, list[
             continue
         if len(parts) < 2 or parts[0] not in FEEDS:
             left["unknown folder"].append(parts[0])
-        elif not file.path.lower().endswith(SUFFIXES):
+        elif not is_landed(file.path):
             left["unknown kind of file"].append(file.path)
         else:
             chosen[file.path] = file

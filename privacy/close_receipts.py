@@ -2,7 +2,8 @@
 
 Every file of the shop is looked through: Parquet and DuckDB by their tables, archives unpacked, all else byte for
 byte; in landing and in feeds of ours every user id is compared by its pseudonym; and every table and object of the
-targets. What a person of the same id did after the request may be in landing and in the clean tables: only that.
+targets. A file that goes away meanwhile is gone. What a person of the same id did after the request may be in
+landing and in the clean tables: only that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import argparse
 import gzip
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from expectations.tables import landing_dir, receipts_dir
+from feeds.land import is_landed
 from privacy.feed_files import names_in_file
 from privacy.parquet_files import mentioned
 from privacy.receipts import Receipts, now
@@ -45,7 +48,7 @@ def close_receipts(args: argparse.Namespace) -> dict[str, Any]:
     key = existing_key(args.pseudonym_key_file or lake.parent.parent / "secrets" / "pseudonym.key")
     rule = Rule({user_id: receipts.all[user_id].moment for user_id in users}, key)
     files = [path for path in _files(args) if receipts_dir(lake) not in path.parents]
-    found = [str(path) for path in files if _names_one(path, lake, args.feeds, rule)]
+    found = [str(path) for path in files if _still_names_one(path, lake, args.feeds, rule)]
     places = {"files": len(files)}
     if args.address:
         from privacy.forget_in_postgres import mentioned_in_postgres
@@ -68,13 +71,33 @@ def close_receipts(args: argparse.Namespace) -> dict[str, Any]:
     return {"closed": len(users), **places}
 
 
-def _files(args: argparse.Namespace) -> Iterable[Path]:
+def _files(args: argparse.Namespace) -> Iterator[Path]:
     folders = [args.lake.resolve(), args.feeds, args.truth, args.logs]
     for folder in folders:
         if folder and folder.is_dir():
-            yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
+            yield from sorted(_files_below(folder))
     if args.warehouse.exists():
         yield args.warehouse
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def failed(error: OSError) -> None:
+        # A folder that cannot be listed would be taken for one without users.
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for at, _, names in os.walk(folder, onerror=failed):
+        yield from (path for path in (Path(at) / name for name in names) if path.is_file())
+
+
+def _still_names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
+    """Training, the scheduler's logs and the publishers' files go on meanwhile: what vanishes names nobody."""
+    try:
+        return _names_one(path, lake, feeds, rule)
+    except (OSError, duckdb.IOException):
+        if path.exists():
+            raise
+        return False
 
 
 def _names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
@@ -82,14 +105,15 @@ def _names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
     for root in (landing_dir(lake), feeds):
         if root and root in path.parents:
             feed = path.relative_to(root).parts[0]
-            if moment_column(feed) and path.suffix in (".csv", ".jsonl", ".ndjson", ".json", ".gz", ".parquet"):
+            if moment_column(feed) and is_landed(path.name):
                 return names_in_file(path, feed, rule)
-    if path.suffix == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         with pq.ParquetFile(path) as file:
             return any(_in_rows(file, group, path, lake, rule) for group in range(file.num_row_groups))
-    if path.suffix == ".duckdb":
+    if suffix == ".duckdb":
         return _in_duckdb(path, users)
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    content = gzip.decompress(path.read_bytes()) if suffix == ".gz" else path.read_bytes()
     return any(mentions(content.decode("latin-1"), users))
 
 

@@ -4,7 +4,8 @@
     history, reports, logs ─► warehouse ─► forget_in_postgres, forget_in_s3 ─► close_receipts (searches)
 
 Killed at any moment, it goes on where it was when it is run again: an open receipt says that it has to. Rows of
-those forgotten before that came in late go from landing too. How, and its limits: docs/privacy.md.
+those forgotten before that came in late go from landing too. The shop stays this run's until `apply_retention` has
+ended. How, and its limits: docs/privacy.md.
 """
 
 from __future__ import annotations

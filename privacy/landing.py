@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,11 +64,16 @@ def find_requests(lake: Path, key: bytes, as_of: str) -> dict[str, datetime]:
 def forget_in_landing(lake: Path, feeds: Path | None, truth: Path | None, key: bytes, receipts: Receipts) -> int:
     """Rewrite landed files, and what an adapter wrote, without rows of forgotten users; return how many changed.
 
-    A file is gone through once for the same receipts and the same content.
+    A file is gone through once for the same receipts and the same content. What a killed landing or forgetting
+    has left aside holds users as well: it goes.
     """
     landing = landing_dir(lake)
     rule = Rule({user_id: receipt.moment for user_id, receipt in receipts.all.items()}, key)
     with only_landing(landing):
+        shutil.rmtree(landing / ".incoming", ignore_errors=True)
+        for folder in filter(None, (landing, feeds, truth)):
+            for left in folder.rglob(".*.tmp"):
+                left.unlink()
         journal = Journal(landing / "manifest.jsonl")
         searched = _Searched(lake, rule)
         changed = 0

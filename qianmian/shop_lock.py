@@ -9,7 +9,7 @@ step is a process of its own. Two things keep another run's steps from coming in
 A run claims the shop with one of its first steps, once the run before it is over or nothing was heard of it for
 `IDLE_S`. A later step works on for the run that has the claim and refuses for any other, so that a run which was
 left behind never goes on with files that are not its own. Training, targets and rollback hold neither: they write
-elsewhere. Training only sees to it that the features are those of its day.
+elsewhere.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from pathlib import Path
 from typing import TextIO
 
 from expectations.tables import claim_file
-from qianmian.step import BY_HAND, StepError, step_parser, write_atomically
+from qianmian.step import BY_HAND, ShopBusyError, StepError, step_parser, write_atomically
 
 log = logging.getLogger("qianmian")
 
 #: A run starts over with any of these: they read what was handed over, and nothing that another step of it left.
 BEGINS = frozenset(
-    ("prepare", "land", "clean_entities", "clean_actions", "check_clean", "forget_users", "apply_retention")
+    (
+        *("prepare", "land", "clean_entities", "clean_actions", "check_clean"),
+        *("forget_users", "close_receipts", "apply_retention"),
+    )
 )
 #: They go on from what the steps before left in the working files.
 CONTINUES = frozenset(
@@ -45,12 +48,9 @@ CONTINUES = frozenset(
     )
 )
 #: After them the run needs its working files no more. Publishing proves by every row whose the tables are.
-ENDS = frozenset(("publish", "forget_users", "apply_retention"))
-
-#: They read the features of their day and write elsewhere: they wait for nobody.
-TRAINS = frozenset(
-    ("train_encoder", "promote_encoder", "embed_for_training", "train_recommender", "promote_recommender")
-)
+ENDS = frozenset(("publish", "apply_retention"))
+#: Another step of the run follows them even where they refuse: the run is not over yet.
+_FOLLOWED = frozenset(("forget_users", "close_receipts"))
 
 #: A run whose last step ended that long ago has been left: longer than Airflow needs from a task to its next try.
 IDLE_S = 60.0
@@ -91,20 +91,9 @@ def read_claim(lake: Path) -> Claim | None:
 
 
 def turn(lake: Path, as_of: str, run_id: str, step: str) -> AbstractContextManager[object]:
-    """Return what a step works under: `at_work` where it writes working files, else nothing.
-
-    Raises:
-        StepError: it trains, on features that are of another day.
-
-    """
+    """Return what a step works under: `at_work` where working files are its matter, else nothing."""
     if step in BEGINS | CONTINUES | ENDS:
         return at_work(lake, as_of, run_id, step)
-    held = read_claim(lake) if step in TRAINS else None
-    if held and held.as_of != as_of:
-        raise StepError(
-            f"The shop's features are those of {held}; this training is for {as_of}.",
-            f"Train for {held.as_of}, or run the daily job for {as_of} first.",
-        )
     return nullcontext()
 
 
@@ -126,7 +115,8 @@ def at_work(
         The locked file: whoever inherits it holds the shop as well.
 
     Raises:
-        StepError: another run is at work and does not end, or has taken the working files over.
+        ShopBusyError: another run is at work and does not end.
+        StepError: another run has taken the working files over.
 
     """
     file = claim_file(lake)
@@ -146,7 +136,7 @@ def at_work(
             yield lock
             over = step in ENDS
         except StepError:
-            over = True  # it is not tried again
+            over = step not in _FOLLOWED  # it is not tried again
             raise
         finally:
             try:
@@ -161,7 +151,8 @@ def _take_turn(
     """Return with the lock held, at a moment when this step may work.
 
     Raises:
-        StepError: that moment does not come.
+        ShopBusyError: that moment does not come.
+        StepError: nor will it, for this run.
 
     """
     waiting_since = time.monotonic()
@@ -199,7 +190,7 @@ def _take_turn(
             heard_at = waited
         who = held or "another step"
         if waited > patience_s:
-            raise StepError(
+            raise ShopBusyError(
                 f"The shop is at work for {who}; this run, {run_id} of {as_of}, waited {waited:.0f} seconds.",
                 "Let it end, or stop it (in Airflow: mark the run as failed); then start this run again.",
             )

@@ -5,7 +5,7 @@ when. It logs to stderr, leaves `<step>.json` (its counts, its seconds) in the r
 
     0  done
     2  the input or a setting is at fault: trying again is useless, and the log's last lines say what to do
-    1  anything else (a lost machine, a full disk, a defect): trying again may help
+    1  anything else (a lost machine, a full disk, another run at work, a defect): trying again may help
 
 A step that writes waits its turn (`shop_lock.py`): one run at a time works on a shop.
 
@@ -45,6 +45,10 @@ class StepError(Exception):
         super().__init__(what)
         self.what = what
         self.remedy = remedy
+
+
+class ShopBusyError(StepError):
+    """Another run is at work on the shop and did not end in time: trying again may help."""
 
 
 def iso_date(text: str) -> str:
@@ -87,7 +91,7 @@ def run_step(
         write_report(args.lake, args.run_id, name, report)
     except StepError as error:
         print(f"\nERROR in {name}: {error.what}\nWHAT TO DO: {error.remedy}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_BAD_INPUT)
+        sys.exit(1 if isinstance(error, ShopBusyError) else EXIT_BAD_INPUT)
     except Exception as error:
         # The person on call reads the last lines first; the trace stands above them for whoever mends it.
         traceback.print_exc()

@@ -147,6 +147,30 @@ def connect(lake: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def require_features_of(connection: duckdb.DuckDBPyConnection, as_of: str) -> None:
+    """Refuse features that are not of the day that a training is for, as dbt does before it makes tables of them.
+
+    Also those of a build that broke off on an earlier day: they hold actions which a model is to predict.
+
+    Raises:
+        StepError: they are of another day, or older than the table that says of which.
+
+    """
+    try:
+        [(built_for, last)] = connection.execute(
+            "select (select as_of_date from features.intermediate.int_as_of), "
+            "(select max(event_date) from features.features.user_actions)"
+        ).fetchall()
+    except duckdb.CatalogException:
+        built_for, last = "a day that they do not tell", None
+    found = last if last and str(last) > as_of else built_for
+    if str(found) != as_of:
+        raise StepError(
+            f"The shop's features are those of {found}; this training is for {as_of}.",
+            f"Run the daily job for {as_of} first, or train for the day that it ran for last.",
+        )
+
+
 def last_day_in(connection: duckdb.DuckDBPyConnection, as_of: str) -> date:
     """Return what `Shop.last_day` says, from the features alone."""
     [(last,)] = connection.execute(

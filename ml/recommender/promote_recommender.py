@@ -21,7 +21,7 @@ from expectations.tables import EVALUATION_DAYS, recommender_training_dir
 from ml.recommender.backtest import run_backtest
 from ml.recommender.blend import Blend, learn
 from ml.recommender.champion import Version, champion, find_version, load_model, promote, record_decision
-from ml.recommender.dataset import PURCHASE, Shop, connect, load_shop
+from ml.recommender.dataset import PURCHASE, Shop, connect, load_shop, require_features_of
 from ml.recommender.evaluate_home import BASELINE, popularity_lists, slices
 from ml.recommender.popular import measured_popularity
 from ml.recommender.promotion import DECIDING, HEAD_SHARE, Contest, Decision, decide
@@ -30,7 +30,7 @@ from ml.recommender.serving import BLEND, items_of, learned_before
 from ml.recommender.settings import BlendSettings
 from ml.recommender.tracking import tracked_run
 from ml.recommender.train_model import Items
-from ml.recommender.train_recommender import CHALLENGER, check_features_day
+from ml.recommender.train_recommender import CHALLENGER
 from ml.recommender.tune import purchases_between
 from ml.text_encoder import store
 from qianmian.step import StepError, run_step, step_parser
@@ -120,8 +120,8 @@ def promote_recommender(args: argparse.Namespace) -> dict[str, Any]:
     """Decide, record, promote."""
     challenger, run_id = read_challenger(args.lake, args.as_of)
     with connect(args.lake) as connection:
+        require_features_of(connection, args.as_of)
         shop = load_shop(connection, args.as_of)
-    check_features_day(shop)
     best, note = opponent_of(args.lake, args.as_of, challenger)
     if best is not None and best.name == challenger.name:
         log.info("%s is the champion already", best.name)

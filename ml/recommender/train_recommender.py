@@ -20,7 +20,7 @@ import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, recommender_training_dir
 from ml.recommender.champion import find_version, save_version
-from ml.recommender.dataset import ActionLog, Shop, connect, day_number, load_shop
+from ml.recommender.dataset import ActionLog, connect, load_shop, require_features_of
 from ml.recommender.serving import items_of
 from ml.recommender.settings import BlendSettings
 from ml.recommender.snapshots import weekly_snapshots
@@ -59,20 +59,6 @@ def ready_challenger(folder: Path, lake: Path, of: str) -> dict[str, Any] | None
     return dict(known) if known.get("fingerprint") == of else None
 
 
-def check_features_day(shop: Shop) -> None:
-    """Refuse features of a later day: a model would learn from what it is to predict.
-
-    Raises:
-        StepError: there are actions after the shop's day.
-
-    """
-    if len(shop.log) and shop.log.time.max() >= day_number(shop.as_of) + 1.0:
-        raise StepError(
-            f"The features hold actions after {shop.as_of}: they are of a later day.",
-            f"Run the daily job for {shop.as_of} first, or train for the last day it ran for.",
-        )
-
-
 def choose_device(wanted: str) -> str:
     """Return cuda or cpu; `auto` is cuda where there is one."""
     if wanted != "auto":
@@ -86,13 +72,13 @@ def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
     """Train, and say what came of it.
 
     Raises:
-        StepError: there is too little to learn from.
+        StepError: the features are of another day, or there is too little to learn from.
 
     """
     text_version = store.chosen_version(args.lake, args.as_of, training=True)
     with connect(args.lake) as connection:
+        require_features_of(connection, args.as_of)
         shop = load_shop(connection, args.as_of)
-    check_features_day(shop)
     cut = shop.end_of_day - EVALUATION_DAYS
     actions = shop.log.before(cut)
     snapshots = [snapshot for snapshot in weekly_snapshots(shop.log, cut) if len(snapshot.targets.users)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ml.recommender.dataset import connect
+from ml.recommender.dataset import connect, require_features_of
 from ml.text_encoder import chosen, models, store
 from qianmian.step import run_step, step_parser
 
@@ -100,7 +100,15 @@ def _encode_texts(
 
 
 def embed_items(args: argparse.Namespace) -> dict[str, Any]:
-    """Bring the vectors up to date with the catalogue, and say how many texts that took."""
+    """Bring the vectors up to date with the catalogue, and say how many texts that took.
+
+    Raises:
+        StepError: it is for a training of another day than the features'.
+
+    """
+    if args.for_training:
+        with connect(args.lake) as connection:
+            require_features_of(connection, args.as_of)
     choose = chosen.for_training if args.for_training else chosen.for_day
     model = choose(args.lake, args.as_of, args.model)
     if model.name != args.model:

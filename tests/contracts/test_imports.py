@@ -39,7 +39,7 @@ ALLOWED = {
     "privacy": LEAF
     | {"feeds.land", "feeds.landing_journal", "feeds.landing_sources", "spark_jobs.reading.reader"}
     | {f"spark_jobs.{name}" for name in ("clean_actions", "clean_entities", "cleaning", "forgotten", "landed")}
-    | {"spark_jobs.manifest", "spark_jobs.pseudonyms", "warehouse.targets.postgres", "warehouse.targets.s3"}
+    | {"spark_jobs.manifest", "spark_jobs.pseudonyms", "warehouse.targets.postgres", "warehouse.targets.s3_prefix"}
     | {f"warehouse.{name}" for name in ("history", "relations", "runs", "swap")},
     "spark_jobs": LEAF,
     "warehouse": LEAF,

@@ -27,6 +27,8 @@ def test_targets_come_before_the_search_and_retention_in_any_case(dag: Any) -> N
     assert dag.get_task("apply_retention").trigger_rule == "all_done"
     assert all(dag.get_task(task_id).needs.startswith("{{ run.settings.") for task_id in targets)
     assert dag.max_active_runs == 1
+    # A daily run may be at work for an hour, and each try waits ten minutes for it.
+    assert all(task.retries == 5 for task in dag.tasks)
     assert not dag.catchup
 
 

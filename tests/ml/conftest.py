@@ -65,6 +65,10 @@ def build_features(lake: Path, **tables: Iterable[dict[str, Any]]) -> Path:
     features_db(lake).unlink(missing_ok=True)
     with duckdb.connect(str(features_db(lake))) as connection:
         connection.execute("create schema features.features")
+        connection.execute("create schema features.intermediate")
+        connection.execute(
+            "create table features.intermediate.int_as_of as select cast(? as date) as as_of_date", [AS_OF]
+        )
         for table in FEATURES.values():
             types = {c.name: SQL_TYPES.get(c.type, c.type) for c in table.columns}
             columns = ", ".join(f'"{name}" {type_}' for name, type_ in types.items())

@@ -9,18 +9,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.tables import outputs_dir, recommender_training_dir, recommenders_dir
+from expectations.tables import (
+    encoder_training_dir,
+    features_db,
+    outputs_dir,
+    recommender_training_dir,
+    recommenders_dir,
+)
 from ml.explain.checker import check_reasons
 from ml.recommender import promote_recommender, train_recommender
 from ml.recommender.champion import champion, load_model
 from ml.recommender.evaluate_home import evaluate_home
 from ml.recommender.recommend_home import recommend_home
 from ml.recommender.train_model import Training
-from qianmian.step import StepError
+from ml.text_encoder import embed_items, models
+from ml.text_encoder.fine_tuning import promote_encoder, train_encoder
+from ml.text_encoder.fine_tuning.registry import encoders
+from ml.text_encoder.fine_tuning.settings import defaults_of
+from qianmian.step import StepError, write_atomically
 
 from .conftest import AS_OF, action, give_vectors, item, lively_shop, step_args, user
 
@@ -161,9 +172,40 @@ def test_a_new_item_is_served_through_its_text(lake_of: Callable[..., Path], sho
     assert bool(over.is_known[0])
 
 
-def test_features_of_a_later_day_are_refused(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
+def test_training_is_for_the_day_that_the_features_are_of(
+    lake_of: Callable[..., Path], shop: dict[str, Any]
+) -> None:
+    """Whatever the claim says: a run of another day may have claimed the shop and built no features."""
+    lake = lake_of(**shop)
+    args = args_of(lake)
+    train_recommender.train_recommender(args)
+    encoder = encoders(lake).save(DAY, lambda folder: (folder / "x").touch(), base_model=models.PACKAGED)
+    known = {"version": encoder.name}
+    write_atomically(encoder_training_dir(lake, DAY) / train_recommender.CHALLENGER, json.dumps(known))
+    embedding = argparse.Namespace(**vars(args), for_training=True, model=models.PACKAGED)
+    steps: tuple[Callable[[], Any], ...] = (
+        lambda: train_encoder.gather(lake, DAY, defaults_of("lora")),
+        lambda: promote_encoder.promote_encoder(args),
+        lambda: embed_items.embed_items(embedding),
+        lambda: train_recommender.train_recommender(args),
+        lambda: promote_recommender.promote_recommender(args),
+    )
+    for change, whose in (
+        ("update features.intermediate.int_as_of set as_of_date = date '2026-10-30'", "2026-10-30"),
+        ("drop table features.intermediate.int_as_of", "a day that they do not tell"),
+    ):
+        with duckdb.connect(str(features_db(lake))) as features:
+            features.execute(change)
+        for step in steps:
+            with pytest.raises(StepError, match=f"features are those of {whose}; this training is for {DAY}"):
+                step()
+
+
+def test_a_build_that_broke_off_on_an_earlier_day_is_no_days_features(
+    lake_of: Callable[..., Path], shop: dict[str, Any]
+) -> None:
     shop["user_actions"].append(action("u000", "i001", "purchase", days_ago=-1))
-    with pytest.raises(StepError, match="later day"):
+    with pytest.raises(StepError, match=f"features are those of 2026-11-01; this training is for {DAY}"):
         train_recommender.train_recommender(args_of(lake_of(**shop)))
 
 

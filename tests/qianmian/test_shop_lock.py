@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qianmian.shop_lock import at_work, read_claim
-from qianmian.step import StepError
+from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 
 STEP = """
 import sys, time
@@ -165,12 +165,48 @@ def test_training_and_targets_do_not_wait(start: Start) -> None:
         assert code == 0, said
 
 
-def test_training_is_for_the_day_whose_features_are_there(start: Start) -> None:
+def test_a_run_that_claimed_the_shop_and_built_nothing_keeps_nobody_from_training(start: Start) -> None:
     end(start("build_features", "a"))
-    code, said = end(start("train_recommender", "weekly", day="2026-10-30"))
-    assert code == 2
-    assert "The shop's features are those of run a of 2026-10-31" in said
-    assert "Train for 2026-10-31, or run the daily job for 2026-10-30 first." in said
+    end(start("publish", "a"))
+    end(start("land", "b", day="2026-11-01", what="refuse"))
+    assert end(start("train_recommender", "weekly"))[0] == 0
+
+
+def test_a_forgetting_run_keeps_the_shop_until_retention(start: Start, lake: Path) -> None:
+    assert end(start("forget_users", "f"))[0] == 0
+    daily = start("prepare", "a", day="2026-11-01")
+    assert end(start("forget_in_s3", "f"))[0] == 0
+    # Somebody was found: the receipts stay open, and what was kept long enough goes all the same.
+    assert end(start("close_receipts", "f", what="refuse"))[0] == 2
+    assert daily.poll() is None
+    assert end(start("apply_retention", "f"))[0] == 0
+    code, said = end(daily)
+    assert code == 0, said
+    assert "the shop is at work for run f of 2026-10-31" in said
+
+
+def test_the_search_waits_for_a_daily_run_and_may_be_tried_again(start: Start, lake: Path) -> None:
+    end(start("forget_users", "f"))
+    with at_work(lake, "2026-11-01", "a", "prepare", idle_s=0):  # forgetting was killed
+        search = start("close_receipts", "f")
+        with (
+            pytest.raises(ShopBusyError, match="run a of 2026-11-01"),
+            at_work(lake, "2026-10-31", "f", "close_receipts", patience_s=0.3),
+        ):
+            raise AssertionError
+        assert search.poll() is None
+    end(start("publish", "a", day="2026-11-01"))
+    code, said = end(search)
+    assert code == 0, said
+
+
+def test_a_shop_that_is_busy_is_no_fault_of_the_input(tmp_path: Path) -> None:
+    def main(_: object) -> None:
+        raise ShopBusyError("busy", "wait")
+
+    with pytest.raises(SystemExit) as ended:
+        run_step("any", main, step_parser(None), [f"--lake={tmp_path}", "--as-of=2026-10-31"])
+    assert ended.value.code == 1
 
 
 def test_publishing_leaves_the_claim_of_another_run_alone(start: Start, lake: Path) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, encoder_training_dir
-from ml.recommender.dataset import PURCHASE, Shop, connect, load_shop
+from ml.recommender.dataset import PURCHASE, Shop, connect, load_shop, require_features_of
 from ml.recommender.evaluate_home import slices
 from ml.recommender.promote_recommender import tell
 from ml.recommender.promotion import DECIDING, HEAD_SHARE, Contest, Decision, decide
 from ml.recommender.tracking import tracked_run
-from ml.recommender.train_recommender import CHALLENGER, check_features_day
+from ml.recommender.train_recommender import CHALLENGER
 from ml.registry import CARD, Saved
 from ml.text_encoder import models, store
 from ml.text_encoder.embed_items import encode_missing
@@ -98,8 +98,8 @@ def promote_encoder(args: argparse.Namespace) -> dict[str, Any]:
     if best is not None and best.name == challenger.name:
         return {"promoted": True, "version": best.name, "why": "it is the champion already"}
     with connect(args.lake) as connection:
+        require_features_of(connection, args.as_of)
         shop = load_shop(connection, args.as_of)
-    check_features_day(shop)
     base = models.locate(challenger.about["base_model"])
     base_version = models.version_of(challenger.about["base_model"], base)
     contenders = {base_version: base} | {v.name: v.folder for v in (challenger, best) if v is not None}

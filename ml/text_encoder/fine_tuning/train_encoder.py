@@ -24,9 +24,9 @@ import duckdb
 import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, encoder_training_dir
-from ml.recommender.dataset import Shop, connect, load_shop
+from ml.recommender.dataset import Shop, connect, load_shop, require_features_of
 from ml.recommender.tracking import tracked_run
-from ml.recommender.train_recommender import CHALLENGER, check_features_day, choose_device
+from ml.recommender.train_recommender import CHALLENGER, choose_device
 from ml.text_encoder import models
 from ml.text_encoder.fine_tuning.card import write_card
 from ml.text_encoder.fine_tuning.evaluate import Questions, later_questions, mean_ndcg, sampled
@@ -77,14 +77,14 @@ def gather(lake: Path, as_of: str, settings: FineTuning) -> Material:
     """Read the shop and split it in time.
 
     Raises:
-        StepError: the features are of a later day.
+        StepError: the features are of another day.
 
     """
     with connect(lake) as connection:
+        require_features_of(connection, as_of)
         shop = load_shop(connection, as_of)
         texts = read_texts(connection)
         searches = read_searches(connection)
-    check_features_day(shop)
     last_week = shop.end_of_day - EVALUATION_DAYS
     cut = last_week - EVALUATION_DAYS
     pairs = find_pairs(shop.log.before(cut), texts, settings.pairs, searches.before(cut))
