@@ -151,7 +151,7 @@ def _add_product(total: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_m
 
 
 def _factor(gram: np.ndarray, penalty: float) -> np.ndarray:
-    """Return the lower Cholesky factor of gram + penalty I (added in place), the penalty raised until there is one.
+    """Return the lower Cholesky factor of gram + penalty I (added in place), the penalty raised till there is one.
 
     Raises:
         numpy.linalg.LinAlgError: no penalty helps, as the sums are no finite numbers.
