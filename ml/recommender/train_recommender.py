@@ -105,8 +105,8 @@ def snapshots_to_fit(lake: Path, shop: Shop, text_version: str, end: float) -> l
                  len(snapshots), text_version)  # fmt: skip
     if not fit:
         raise StepError(
-            f"There is nothing to learn from: the text encoder {text_version} has seen days up to {unseen}, and "
-            "every week that a recommender could be fitted on begins before.",
+            f"There is nothing to learn from: the text encoder {text_version} has seen days before {unseen}, and "
+            "every week that a recommender could be fitted on begins earlier.",
             "Train for a later day; or delete the encoder's promotion (lake/models/text_encoder/promotions/), and "
             "train again from embed_for_training on.",
         )

@@ -114,5 +114,5 @@ def test_weeks_that_the_encoder_has_seen_days_of_are_left_out(
     assert weeks() == whole[1:]
     # Trained to 14 days ago and stopped by the week after, it knows them all.
     give_encoder(lake, "2026-10-17")
-    with pytest.raises(StepError, match=r"every week that a recommender could be fitted on begins before"):
+    with pytest.raises(StepError, match=r"every week that a recommender could be fitted on begins earlier"):
         weeks()
