@@ -137,9 +137,7 @@ def learn_regressions(
         return ItemRegressions(kept, nothing, nothing, settings)
     days = _days_of(log, settings)
     shown = is_candidate[kept]
-    return ItemRegressions(
-        kept, _next_basket(days, kept, as_of) * shown, _together(days, kept) * shown, settings
-    )
+    return ItemRegressions(kept, _next_basket(days, kept, as_of) * shown, _together(days, kept) * shown, settings)
 
 
 def _add_product(total: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matrix) -> None:

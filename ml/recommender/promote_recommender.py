@@ -1,8 +1,8 @@
 """Hold the challenger against the champion and simple baselines on the last 7 days, and promote it if it wins.
 
 The days were kept from all of them, and from the encoders whose vectors they read. The rule stands in
-ml/recommender/promotion.py; the decision with its figures is kept in the lake, in MLflow, and by the next daily run
-in model_metrics. The model that was measured is the one that serves: it is not trained again on the days that
+ml/recommender/promotion.py; the decision with its figures is kept in the lake, in MLflow, and by the next daily
+run in model_metrics. The model that was measured is the one that serves: it is not trained again on the days that
 judged it.
 """
 

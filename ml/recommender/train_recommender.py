@@ -1,8 +1,9 @@
 """Train a recommender on everything but the last 7 days, which will decide whether it is promoted.
 
-Trees are fitted on what was bought in the weeks before, as far as the text encoder has seen nothing of them. Reads the features and the item vectors; leaves a version in the lake and its name in the day's challenger.json.
-State is saved after each epoch: run again after an interruption, it goes on, and ends with the same model. Run
-again with the same data, it finds its model ready. MLflow keeps parameters and curves.
+Trees are fitted on what was bought in the weeks before, as far as the text encoder has seen nothing of them. Reads
+the features and the item vectors; leaves a version in the lake and its name in the day's challenger.json. State is
+saved after each epoch: run again after an interruption, it goes on, and ends with the same model. Run again with
+the same data, it finds its model ready. MLflow keeps parameters and curves.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def snapshots_to_fit(lake: Path, shop: Shop, text_version: str, end: float) -> l
     snapshots = weekly_snapshots(shop.log, end)
     if not snapshots:
         raise StepError(
-            f"There is nothing to learn from: no week of the {len(shop.log.before(end))} actions before the last 7 "
-            "days has purchases of users who were known before.",
+            f"There is nothing to learn from: no week of the {len(shop.log.before(end))} actions before the last "
+            "7 days has purchases of users who were known before.",
             "Run the daily job for a later day or with more history; until then the blend serves.",
         )
     unseen = chosen.vectors_unseen_from(lake, text_version)

@@ -23,8 +23,8 @@ from .conftest import AS_OF, action, item, lively_shop
 
 DAY = AS_OF.isoformat()
 END = day_number(AS_OF) + 1.0
-#: How many days ago an encoder learned its last, where the log is long: the first of 8 weeks begins 63 days before the
-#: end, the week before it decides when training stops.
+#: How many days ago an encoder learned its last, where the log is long: the first of 8 weeks begins 63 days before
+#: the end, the week before it decides when training stops.
 LAST_LEARNED = 70
 
 

@@ -1,10 +1,11 @@
 """Hold the day's fine-tuned encoder against the champion and the base model on the last week but one.
 
 The question is that of the training, on days that nobody has seen: by text alone, find what users buy next and
-never had. It is the week by which the recommender's dials are chosen too; the last 7 days stay for the promotion of
-the recommender, which reads these vectors (docs/decisions/0020). The rule is the recommenders' (ml/recommender/promotion.py), and the paired interval must lie above 0: a
-new encoder means encoding the catalogue and training the recommender anew. All vectors made here stay in the lake,
-so that a promoted encoder finds the catalogue encoded.
+never had. It is the week by which the recommender's dials are chosen too; the last 7 days stay for the promotion
+of the recommender, which reads these vectors (docs/decisions/0020). The rule is the recommenders'
+(ml/recommender/promotion.py), and the paired interval must lie above 0: a new encoder means encoding the catalogue
+and training the recommender anew. All vectors made here stay in the lake, so that a promoted encoder finds the
+catalogue encoded.
 """
 
 from __future__ import annotations
