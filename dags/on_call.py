@@ -30,8 +30,8 @@ this run, not the one: it has to start over. **"The shop is at work for run ..."
 TRAINING_DAG = """
 ### train_models_weekly
 Fine-tunes the text encoder and trains a recommender for one day of a shop. Each is promoted if it beats its
-champion and simple baselines on the last 7 days, which it has not seen. The daily run of that day must have been
-there: it leaves the features.
+champion and simple baselines on days that it has not seen: the last 7, the encoder on the 7 before. The daily run
+of that day must have been there: it leaves the features.
 
 **It failed. Are readers affected?** No: the daily run goes on with the champion, or with the blend.
 
@@ -174,16 +174,16 @@ otherwise.
 **Failure:** the refusal is not in the table; the failed task's log has the reason all the same.
 """,
     "train_encoder": """
-Fine-tunes the text encoder on what users chose together up to 14 days ago, for `text_fine_tuning_seconds` at most.
-Its state is saved at each evaluation. A small shop, or one whose texts teach nothing new, keeps the base model:
-the log's last lines say why.
+Fine-tunes the text encoder on what users chose together up to 70 days ago (later in a young shop), before the
+weeks that the recommender is fitted on, for `text_fine_tuning_seconds` at most. Its state is saved at each
+evaluation. A small shop, or one whose texts teach nothing new, keeps the base model: the log's last lines say why.
 
 **Failure:** the daily run has not been there for that day, or memory. **Do:** as the log says, then *Clear* this
 task.
 """,
     "promote_encoder": """
 Holds the fine-tuned encoder against the champion and the base model: who finds, by text alone, what users bought
-new in the last 7 days. The log's line `DECISION` has the numbers. Not being promoted is no failure.
+new in the last week but one. The log's line `DECISION` has the numbers. Not being promoted is no failure.
 
 **Failure:** a version's files are not whole. **Do:** as the log says.
 """,

@@ -32,7 +32,7 @@ from ml.recommender.outputs import write_output
 from ml.recommender.popular import measured_popularity, published_popularity
 from ml.recommender.promotion import metric_rows
 from ml.recommender.recommend import all_lists, shards_of
-from ml.recommender.serving import BLEND, LEARNED, Chosen, choose, items_of, learned_before
+from ml.recommender.serving import BLEND, LEARNED, Chosen, Serving, choose, items_of, learned_before
 from ml.recommender.settings import LIST_LENGTH, BlendSettings
 from ml.recommender.tune import Targets, purchases_between, targets_of
 from ml.text_encoder import neighbours, store
@@ -77,6 +77,12 @@ def popularity_lists(
         barred = history.barred(allows_repeats)
         scores[history.user[barred], history.item[barred]] = -np.inf
         found.append(top_items(scores, LIST_LENGTH)[0])
+    return np.concatenate(found) if found else np.zeros((0, LIST_LENGTH), dtype=np.int64)
+
+
+def served_lists(serving: Serving, users: np.ndarray) -> np.ndarray:
+    """Return what a recommender at work shows `users`, users x LIST_LENGTH."""
+    found = [shard.items for shard in serving.shards(users)]
     return np.concatenate(found) if found else np.zeros((0, LIST_LENGTH), dtype=np.int64)
 
 
@@ -134,7 +140,7 @@ def compare(args: argparse.Namespace, shop: Shop, later: Targets, chosen: Chosen
         model = LEARNED if champion is not None and champion.trained_before <= end else BLEND
         if champion is not None and model == LEARNED:
             serving = learned_before(load_model(champion), shop, items, end)
-            lists = np.concatenate([shard.items for shard in serving.shards(targets.users)])
+            lists = served_lists(serving, targets.users)
             share, settings = serving.blend.items.repeat_share, serving.blend.settings
             popularity = measured_popularity(shop.log.before(end), end, settings)
         else:

@@ -7,26 +7,36 @@ Row t of X is what a user did on the days before day t, row t of Y what was boug
 the order's size), and D halves with age; buying again is W's diagonal. Row u of U is what user u did up to now.
 Rows of X and U are square roots of sums of strengths over the last N_DAYS days with actions, scaled to length 1; a
 user's scores are this row x W. Items beyond the MAX_ITEMS that most users acted on are in neither: they score 0.
+
+Sums over all users and what is solved from them are float64: in float32 the sums of popular items are off by more
+than the penalty. The log is read some users at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve, lapack
+from scipy.linalg import cho_solve, lapack
 
 from ml.recommender.dataset import PURCHASE, ActionLog
 from ml.recommender.history import recency, strength_by_code
 from ml.recommender.repeat_features import user_days
 from ml.recommender.settings import BlendSettings
 
-MAX_ITEMS = 5_000  # each W is then 100 MB and takes seconds
+log = logging.getLogger(__name__)
+
+MAX_ITEMS = 5_000  # each W is then 100 MB and takes seconds, and 400 MB while it is solved
 N_DAYS = 24  # of a user's days with actions, those that are read
 PENALTY = 6.0
 TOGETHER_PENALTY = 1.0
 HALF_LIFE = 120.0
+BLOCK_DAYS = 100_000  # users' days read at once: 60 MB for what came before each
+BLOCK_ITEMS = 500  # rows of a sum made at once: 20 MB
+MAX_RAISES = 8  # of a penalty, tenfold each
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,16 @@ class _Days:
     day: np.ndarray
     strength: sparse.csr_matrix
     bought: sparse.csr_matrix
+
+    def blocks(self) -> Iterator[_Days]:
+        """Return all days in parts of BLOCK_DAYS or a little more, no user's in two."""
+        begin, n = 0, len(self.user)
+        while begin < n:
+            last_user = self.user[min(begin + BLOCK_DAYS, n) - 1]
+            end = int(np.searchsorted(self.user, last_user, side="right"))
+            rows = slice(begin, end)
+            yield _Days(self.user[rows], self.day[rows], self.strength[rows], self.bought[rows])
+            begin = end
 
 
 def _days_of(log: ActionLog, settings: BlendSettings) -> _Days:
@@ -74,7 +94,7 @@ def _before_each_day(days: _Days) -> sparse.csr_matrix:
         rows.append(earlier + gap)
         columns.append(earlier)
     row, column = np.concatenate(rows), np.concatenate(columns)
-    return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(n, n)) @ days.strength
+    return (sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=(n, n)) @ days.strength).tocsr()
 
 
 def _past_of(days: _Days, n_users: int) -> sparse.csr_matrix:
@@ -116,31 +136,62 @@ def learn_regressions(
         nothing = np.zeros((0, 0), dtype=np.float32)
         return ItemRegressions(kept, nothing, nothing, settings)
     days = _days_of(log, settings)
-    return ItemRegressions(
-        kept,
-        _next_basket(days, kept, as_of) * is_candidate[kept],
-        _together(_past_of(days, log.n_users)[:, kept].astype(np.float32)) * is_candidate[kept],
-        settings,
-    )
+    shown = is_candidate[kept]
+    return ItemRegressions(kept, _next_basket(days, kept, as_of) * shown, _together(days, kept) * shown, settings)
+
+
+def _add_product(total: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matrix) -> None:
+    """Add left' right to `total`, some rows at a time: whole, the sparse product is larger than the sum."""
+    across = left.T.tocsr()
+    for begin in range(0, len(total), BLOCK_ITEMS):
+        rows = slice(begin, begin + BLOCK_ITEMS)
+        total[rows] += (across[rows] @ right).toarray()
+
+
+def _factor(gram: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the lower Cholesky factor of gram + penalty I (added in place), the penalty raised till there is one.
+
+    Raises:
+        numpy.linalg.LinAlgError: no penalty helps, as the sums are no finite numbers.
+
+    """
+    diagonal = gram.diagonal().copy()
+    for _ in range(MAX_RAISES):
+        gram[np.diag_indices(len(gram))] = diagonal + penalty
+        factor, failed_at = lapack.dpotrf(gram, lower=1)
+        # Not every LAPACK says so of numbers that are not finite.
+        if failed_at == 0 and np.isfinite(factor.diagonal()).all():
+            return np.asarray(factor)
+        log.warning("items too much alike to be told apart at penalty %g: it is raised tenfold", penalty)
+        penalty *= 10.0
+    raise np.linalg.LinAlgError(f"{len(gram)} items have no Cholesky factor at any penalty up to {penalty:g}")
 
 
 def _next_basket(days: _Days, kept: np.ndarray, as_of: float) -> np.ndarray:
-    before = _unit_roots(_before_each_day(days).tocsr())[:, kept].astype(np.float32)
-    size = np.maximum(np.asarray(days.bought.sum(axis=1)).ravel(), 1.0)
-    weight = recency(np.maximum(as_of - days.day, 0.0), HALF_LIFE)
-    weighted = (before.T @ sparse.diags(weight.astype(np.float32))).tocsr()
-    gram = (weighted @ before).toarray()
-    follows = (weighted @ sparse.diags((size**-0.5).astype(np.float32)) @ days.bought[:, kept]).toarray()
-    gram[np.diag_indices(len(kept))] += PENALTY
-    factor = cho_factor(gram, lower=True, overwrite_a=True)
-    return np.asarray(cho_solve(factor, follows.astype(np.float32), overwrite_b=True), dtype=np.float32)
+    gram = np.zeros((len(kept), len(kept)))
+    follows = np.zeros_like(gram, order="F")  # as LAPACK wants it, to be solved in place
+    for block in days.blocks():
+        before = _unit_roots(_before_each_day(block))[:, kept]
+        size = np.maximum(np.asarray(block.bought.sum(axis=1)).ravel(), 1.0)
+        weighted = (sparse.diags(recency(np.maximum(as_of - block.day, 0.0), HALF_LIFE)) @ before).tocsr()
+        _add_product(gram, weighted, before)
+        _add_product(follows, weighted, (sparse.diags(size**-0.5) @ block.bought[:, kept]).tocsr())
+    factor = _factor(gram, PENALTY)
+    del gram  # 200 MB
+    return np.asarray(cho_solve((factor, True), follows, overwrite_b=True), dtype=np.float32)
 
 
-def _together(past: sparse.csr_matrix) -> np.ndarray:
-    gram = (past.T @ past).toarray()
-    gram[np.diag_indices(len(gram))] += TOGETHER_PENALTY
-    factor, _ = lapack.spotrf(gram, lower=1, overwrite_a=1)
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    diagonal = np.diag(inverse).copy()
-    lower = np.tril(inverse, -1)
-    return np.asarray(-(lower + lower.T) / diagonal, dtype=np.float32)
+def _together(days: _Days, kept: np.ndarray) -> np.ndarray:
+    gram = np.zeros((len(kept), len(kept)))
+    for block in days.blocks():
+        first, last = block.user[[0, -1]]
+        past = _past_of(replace(block, user=block.user - first), int(last - first) + 1)[:, kept]
+        _add_product(gram, past, past)
+    factor = _factor(gram, TOGETHER_PENALTY)
+    del gram  # 200 MB
+    inverse, failed_at = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if failed_at:
+        raise np.linalg.LinAlgError(f"the factor of {len(inverse)} items has no inverse: row {failed_at} is 0")
+    diagonal = inverse.diagonal().astype(np.float32)
+    lower = np.tril(inverse.astype(np.float32), -1)
+    return np.asarray(-(lower + lower.T) / diagonal)

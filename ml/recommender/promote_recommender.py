@@ -1,8 +1,9 @@
 """Hold the challenger against the champion and simple baselines on the last 7 days, and promote it if it wins.
 
-The days were kept from all of them. The rule stands in ml/recommender/promotion.py; the decision with its figures
-is kept in the lake, in MLflow, and by the next daily run in model_metrics. The model that was measured is the one
-that serves: it is not trained again on the days that judged it.
+The days were kept from all of them, and from the encoders whose vectors they read. The rule stands in
+ml/recommender/promotion.py; the decision with its figures is kept in the lake, in MLflow, and by the next daily
+run in model_metrics. The model that was measured is the one that serves: it is not trained again on the days that
+judged it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ml.recommender.backtest import run_backtest
 from ml.recommender.blend import Blend, learn
 from ml.recommender.champion import Version, champion, find_version, load_model, promote, record_decision
 from ml.recommender.dataset import PURCHASE, Shop, connect, load_shop, require_features_of
-from ml.recommender.evaluate_home import BASELINE, popularity_lists, slices
+from ml.recommender.evaluate_home import BASELINE, popularity_lists, served_lists, slices
 from ml.recommender.popular import measured_popularity
 from ml.recommender.promotion import DECIDING, HEAD_SHARE, Contest, Decision, decide
 from ml.recommender.recommend import all_lists
@@ -93,8 +94,7 @@ def contest(
     }
     for name, version in contenders.items():
         serving = learned_before(load_model(version), shop, items_of_contender[name], begin)
-        found = [shard.items for shard in serving.shards(users)]
-        lists[name] = np.concatenate(found) if found else lists[BLEND]
+        lists[name] = served_lists(serving, users)
     bought = np.bincount(actions.item[actions.event == PURCHASE], minlength=actions.n_items)
     is_head = np.zeros(actions.n_items, dtype=bool)
     is_head[np.argsort(-bought, kind="stable")[: int(HEAD_SHARE * actions.n_items)]] = True

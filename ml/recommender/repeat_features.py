@@ -69,14 +69,17 @@ def orders_of(log: ActionLog) -> Orders:
     """Fold purchases into orders."""
     bought = log.event == PURCHASE
     users, days, row = user_days(log.user[bought], np.floor(log.time[bought]).astype(np.int64))
-    # Rows are numbered by user, then day: pairs sorted by user, item and row are what is wanted.
-    n_rows = max(len(users), 1)
-    line = np.unique((log.user[bought] * log.n_items + log.item[bought]) * n_rows + row)
-    row, pair = line % n_rows, line // n_rows
+    # An order and an item in one number, which is small enough at any size: user, item and order are not.
+    line = np.unique(row * log.n_items + log.item[bought])
+    row, item = line // log.n_items, line % log.n_items
+    # Orders are numbered by user, then day: a stable sort leaves each pair's purchases in their order.
+    by_pair = np.argsort(users[row] * log.n_items + item, kind="stable")
+    row, item = row[by_pair], item[by_pair]
+    user = users[row]
     n_orders = np.bincount(users, minlength=log.n_users)
     first = np.cumsum(n_orders) - n_orders
     return Orders(
-        pair // log.n_items, pair % log.n_items, row, row - first[pair // log.n_items],
+        user, item, row, row - first[user],
         users, days.astype(float), np.bincount(row, minlength=len(users)), n_orders,
     )  # fmt: skip
 

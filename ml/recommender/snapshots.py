@@ -32,19 +32,25 @@ def buyers_with_a_past(log: ActionLog, begin: float, end: float) -> Targets:
     return targets_of(targets.users[targets.row[kept]], targets.item[kept], log.n_items)
 
 
-def weekly_snapshots(log: ActionLog, end: float, count: int = N_SNAPSHOTS) -> list[Snapshot]:
-    """Return the `count` weeks before `end` (a time in days), oldest first.
+def snapshot_moments(log: ActionLog, end: float, count: int = N_SNAPSHOTS) -> list[float]:
+    """Return when the `count` weeks before `end` (a time in days) begin, oldest first.
 
     Fewer where the shop is young: half of its actions lie before the first of them, to learn from. Actions from
     `end` on are not read.
     """
-    log = log.before(end)
-    if not len(log):
+    times = log.time[log.time < end]
+    if not len(times):
         return []
-    half = float(np.median(log.time))
+    half = float(np.median(times))
     begins = [end - EVALUATION_DAYS * n for n in range(count, 0, -1)]
-    return [
+    return [begin for begin in begins if begin >= half]
+
+
+def weekly_snapshots(log: ActionLog, end: float, count: int = N_SNAPSHOTS) -> list[Snapshot]:
+    """Return the snapshots of `snapshot_moments`, but for weeks in which nobody who was known before bought."""
+    log = log.before(end)
+    found = [
         Snapshot(log, begin, buyers_with_a_past(log, begin, begin + EVALUATION_DAYS).some(MAX_USERS))
-        for begin in begins
-        if begin >= half
+        for begin in snapshot_moments(log, end, count)
     ]
+    return [snapshot for snapshot in found if len(snapshot.targets.users)]

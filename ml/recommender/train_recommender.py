@@ -1,8 +1,9 @@
 """Train a recommender on everything but the last 7 days, which will decide whether it is promoted.
 
-Reads the features and the item vectors; leaves a version in the lake and its name in the day's challenger.json.
-State is saved after each epoch: run again after an interruption, it goes on, and ends with the same model. Run
-again with the same data, it finds its model ready. MLflow keeps parameters and curves.
+Trees are fitted on what was bought in the weeks before, as far as the text encoder has seen nothing of them. Reads
+the features and the item vectors; leaves a version in the lake and its name in the day's challenger.json. State is
+saved after each epoch: run again after an interruption, it goes on, and ends with the same model. Run again with
+the same data, it finds its model ready. MLflow keeps parameters and curves.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from ml.recommender.champion import find_version, save_version
 from ml.recommender.dataset import ActionLog, connect, load_shop, require_features_of
 from ml.recommender.serving import items_of
 from ml.recommender.settings import BlendSettings
-from ml.recommender.snapshots import weekly_snapshots
+from ml.recommender.snapshots import Snapshot, weekly_snapshots
 from ml.recommender.tracking import tracked_run
 from ml.recommender.train_model import Items, Training, train_model
-from ml.text_encoder import store
+from ml.text_encoder import chosen, store
 from qianmian.step import StepError, run_step, step_parser, write_atomically
 
 log = logging.getLogger(__name__)
 
 CHALLENGER = "challenger.json"
 #: Of this code: another one gives another model from the same data.
-RECIPE = 2
+RECIPE = 3
 
 
 def fingerprint(actions: ActionLog, items: Items, text_version: str, training: Training) -> str:
@@ -68,6 +69,37 @@ def choose_device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def snapshots_to_fit(lake: Path, shop: Shop, text_version: str, end: float) -> list[Snapshot]:
+    """Return the weekly snapshots before `end` (days) whose weeks the text encoder has seen nothing of.
+
+    Raises:
+        StepError: there are none.
+
+    """
+    snapshots = weekly_snapshots(shop.log, end)
+    if not snapshots:
+        raise StepError(
+            f"There is nothing to learn from: no week of the {len(shop.log.before(end))} actions before the last "
+            "7 days has purchases of users who were known before.",
+            "Run the daily job for a later day or with more history; until then the blend serves.",
+        )
+    unseen = chosen.vectors_unseen_from(lake, text_version)
+    if unseen is None:
+        return snapshots
+    fit = [snapshot for snapshot in snapshots if snapshot.as_of >= day_number(unseen)]
+    if len(fit) < len(snapshots):
+        log.info("%d of %d weeks are left out: %s has seen days of them", len(snapshots) - len(fit),
+                 len(snapshots), text_version)  # fmt: skip
+    if not fit:
+        raise StepError(
+            f"There is nothing to learn from: the text encoder {text_version} has seen days before {unseen}, and "
+            "every week that a recommender could be fitted on begins earlier.",
+            "Train for a later day; or delete the encoder's promotion (lake/models/text_encoder/promotions/), and "
+            "train again from embed_for_training on.",
+        )
+    return fit
+
+
 def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
     """Train, and say what came of it.
 
@@ -81,13 +113,7 @@ def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
         shop = load_shop(connection, args.as_of)
     cut = shop.end_of_day - EVALUATION_DAYS
     actions = shop.log.before(cut)
-    snapshots = [snapshot for snapshot in weekly_snapshots(shop.log, cut) if len(snapshot.targets.users)]
-    if not snapshots:
-        raise StepError(
-            f"There is nothing to learn from: no week of the {len(actions)} actions before the last 7 days has "
-            "purchases of users who were known before.",
-            "Run the daily job for a later day or with more history; until then the blend serves.",
-        )
+    snapshots = snapshots_to_fit(args.lake, shop, text_version, cut)
     items = items_of(shop, store.read(args.lake, text_version, shop.catalogue.text_hashes))
     folder = recommender_training_dir(args.lake, args.as_of)
     training = Training(BlendSettings(), seed=args.seed, device=choose_device(args.device))

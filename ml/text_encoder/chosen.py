@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from ml.recommender.champion import champion
 from ml.text_encoder import models, store
-from ml.text_encoder.fine_tuning.registry import encoders
+from ml.text_encoder.fine_tuning.registry import encoders, unseen_from
 from qianmian.step import StepError
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,7 @@ def made(lake: Path, vectors_version: str) -> TextModel | None:
     if name is None:
         return None
     try:
-        # A name with a folder in it is a path, not a version.
-        if Path(name).name == name and (encoders(lake).home / "versions" / name).is_dir():
+        if is_tuned(lake, name):
             found = TextModel(name, encoders(lake).find(name).folder)
         else:
             found = TextModel(name, models.locate(name))
@@ -83,3 +83,19 @@ def made(lake: Path, vectors_version: str) -> TextModel | None:
     except StepError:
         return None
     return found if vectors_version == base or vectors_version.startswith(f"{base}-") else None
+
+
+def is_tuned(lake: Path, name: str) -> bool:
+    """Whether a model's name is a fine-tuned version's; one with a folder in it is a path."""
+    return Path(name).name == name and (encoders(lake).home / "versions" / name).is_dir()
+
+
+def vectors_unseen_from(lake: Path, vectors_version: str) -> date | None:
+    """Return the first day of which the model behind vectors has seen nothing; None: it saw nothing of the shop.
+
+    Raises:
+        StepError: the model is a fine-tuned version that is not whole.
+
+    """
+    name = store.read_source(lake, vectors_version)
+    return unseen_from(encoders(lake).find(name)) if name is not None and is_tuned(lake, name) else None

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from expectations.tables import encoder_training_dir, encoders_dir
-from ml.recommender.promotion import Decision, Difference
+from ml.recommender.dataset import connect, load_shop
+from ml.recommender.promotion import Contest, Decision, Difference
 from ml.recommender.train_recommender import CHALLENGER
 from ml.text_encoder import chosen, models, store
 from ml.text_encoder.embed_items import embed_items
@@ -23,7 +25,7 @@ from ml.text_encoder.fine_tuning.registry import encoders
 from ml.text_encoder.fine_tuning.settings import FineTuning
 from qianmian.step import StepError
 
-from .conftest import AS_OF, action, item, lively_shop, step_args
+from .conftest import AS_OF, action, build_features, item, lively_shop, step_args
 from .tiny_encoder import build_tiny_encoder
 
 DAY = AS_OF.isoformat()
@@ -44,7 +46,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lake(lake_of: Callable[..., Path]) -> Path:
-    tables = lively_shop(users=300, items=N_ITEMS, days=60)
+    tables = lively_shop(users=300, items=N_ITEMS, days=140)
     tables["item_features"] = [
         item(row["item_id"], item_text=text_of(number), popularity=row["popularity"])
         for number, row in enumerate(tables["item_features"])
@@ -93,10 +95,12 @@ def test_from_the_features_to_a_champion_whose_catalogue_is_encoded(lake: Path, 
         if (f["segment"], f["metric"], f["k"]) == ("all", "ndcg", 20)
     }
     assert value[trained["version"]] > value[models.version_of(str(tiny), tiny)]
+    # The recommender's exam, the last 7 days, decides nothing here.
+    assert (record["measured_from"], record["measured_to"]) == ("2026-10-18", "2026-10-24")
     [overall] = [d for d in record["differences"] if (d["segment"], d["metric"], d["k"]) == ("all", "ndcg", 20)]
     assert overall["low"] > 0
     card = (folder / "README.md").read_text()
-    for told in (trained["version"], "2026-10-17", f"{value[trained['version']]:.4f}", decided["why"]):
+    for told in (trained["version"], "2026-08-22", f"{value[trained['version']]:.4f}", decided["why"]):
         assert told in card
 
     # The daily step finds every text encoded, and the version leads back to the encoder.
@@ -140,6 +144,49 @@ def test_a_small_shop_keeps_the_base_model_and_says_by_how_much_it_is_too_small(
 def test_promotion_without_training_says_what_to_do(lake: Path, tiny: Path) -> None:
     with pytest.raises(StepError, match="names no challenger"):
         promote_encoder.promote_encoder(args_of(lake, tiny))
+
+
+def test_the_week_that_decides_on_the_recommender_decides_nothing_on_the_encoder(
+    lake_of: Callable[..., Path],
+) -> None:
+    tables = lively_shop(users=60, items=20, days=60)
+    lake = lake_of(**tables)
+    vectors = {"one": np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)}
+
+    def held() -> tuple[tuple[date, date], Contest]:
+        with connect(lake) as connection:
+            shop = load_shop(connection, DAY)
+        return promote_encoder.measured_days(shop), promote_encoder.contest(shop, vectors)
+
+    days, before = held()
+    assert days == (date(2026, 10, 18), date(2026, 10, 24))
+    assert len(before.targets.users)
+    bought_late = [
+        a for a in tables["user_actions"] if a["event_date"] > days[1] and a["event_type"] == "purchase"
+    ]
+    assert bought_late
+    swapped = [{**a, "item_id": "i000"} if a in bought_late else a for a in tables["user_actions"]]
+    build_features(lake, **{**tables, "user_actions": swapped})
+    again = held()[1]
+    assert np.array_equal(again.targets.item, before.targets.item)
+    assert np.array_equal(again.lists["one"], before.lists["one"])
+    assert np.array_equal(again.is_head, before.is_head)
+
+
+def test_a_champion_that_has_seen_the_measured_week_is_no_opponent(tmp_path: Path) -> None:
+    registry = encoders(tmp_path)
+
+    def opponent(trained_to: str) -> tuple[bool, str]:
+        best = registry.save(DAY, lambda folder: (folder / "weights").touch(), trained_to=trained_to)
+        registry.promote(DAY, best.name)
+        found, note = promote_encoder.opponents(tmp_path, DAY, date(2026, 10, 18))
+        return found is not None, note
+
+    # It has seen the week after the one it was trained to as well.
+    assert opponent("2026-10-10") == (True, "")
+    seen, note = opponent("2026-10-11")
+    assert not seen
+    assert "has seen the measured days" in note
 
 
 def test_a_gain_that_may_be_chance_does_not_change_the_encoder() -> None:

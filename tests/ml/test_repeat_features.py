@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,20 @@ def test_an_order_is_a_day_and_a_line_counts_once() -> None:
     assert orders.order_size.tolist() == [1, 1, 2]
     lines = list(zip(orders.item, orders.day, orders.place, strict=True))
     assert lines == [(MILK, 10, 0), (MILK, 30, 2), (BREAD, 20, 1), (BREAD, 30, 2)]
+
+
+def test_numbers_of_a_large_shop_do_not_overflow() -> None:
+    """The same orders among 3 million users and a billion items: only positions differ."""
+    small = log_of(*((user, float(day), user * day % 3) for user in range(1000) for day in range(4)), n_users=1000)
+    far_user, far_item = 3_000_000 - 1000, 1_000_000_000 - 3
+    large = replace(
+        small, user=small.user + far_user, item=small.item + far_item, n_users=3_000_000, n_items=1_000_000_000
+    )
+    of_small, of_large = orders_of(small), orders_of(large)
+    assert np.array_equal(of_large.user - far_user, of_small.user)
+    assert np.array_equal(of_large.item - far_item, of_small.item)
+    for name in ("row", "place", "day", "order_size", "starts"):
+        assert np.array_equal(getattr(of_large, name), getattr(of_small, name)), name
 
 
 def test_what_was_bought_twice() -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,24 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
         ("held_out", "learned"), ("promotion", "blend-1"), ("promotion", "item_to_item"), ("promotion", best.name),
         ("neighbours", "test-1"),
     }  # fmt: skip
+
+
+def test_a_last_week_without_a_buyer_measures_nothing_and_stops_nothing(lake_of: Callable[..., Path]) -> None:
+    """The shop was closed: the champion has nobody to be measured on, the challenger keeps its place."""
+    shop = {**lively_shop(users=60, days=60), "later_purchases": []}
+    closed = [
+        row
+        for row in shop["user_actions"]
+        if row["event_type"] == "view" or row["event_date"] < date(2026, 10, 25)
+    ]
+    args = args_of(lake_of(**{**shop, "user_actions": closed}))
+    trained = train_recommender.train_recommender(args)
+    decided = promote_recommender.promote_recommender(args)
+    assert decided["promoted"] is False
+    assert "0 users bought in the measured days" in decided["why"]
+    promote_recommender.promote(args.lake, DAY, trained["version"])
+    recommend_home(args)
+    assert "nothing to measure" in evaluate_home(args)["note"]
 
 
 def test_the_same_data_make_the_same_version_and_an_interruption_changes_nothing(

@@ -16,8 +16,8 @@ It is a sentence-transformers model: `SentenceTransformer("{folder}")`.
 
 ## Data
 
-- Made on the features of {made_for}; the last action it has seen is of {trained_to}, the week after that decided
-  when training stopped, and the week up to {made_for} decides whether it is promoted.
+- Made on the features of {made_for}; the last action it learned from is of {trained_to}, the week after that
+  decided when training stopped, and the last week but one up to {made_for} decides whether it is promoted.
 - {pairs} different pairs among {texts} texts: items bought in one basket or after one another, looked at and then
   bought, {queries}and titles with their descriptions.
 - Only actions of users who consent to personalisation. No user and no user's text went into it, {searches}.

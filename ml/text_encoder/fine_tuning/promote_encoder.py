@@ -1,9 +1,11 @@
-"""Hold the day's fine-tuned encoder against the champion and the base model on the last 7 days.
+"""Hold the day's fine-tuned encoder against the champion and the base model on the last week but one.
 
 The question is that of the training, on days that nobody has seen: by text alone, find what users buy next and
-never had. The rule is the recommenders' (ml/recommender/promotion.py), and the paired interval must lie above 0: a
-new encoder means encoding the catalogue and training the recommender anew. All vectors made here stay in the lake,
-so that a promoted encoder finds the catalogue encoded.
+never had. It is the week by which the recommender's dials are chosen too; the last 7 days stay for the promotion
+of the recommender, which reads these vectors (docs/decisions/0020). The rule is the recommenders'
+(ml/recommender/promotion.py), and the paired interval must lie above 0: a new encoder means encoding the catalogue
+and training the recommender anew. All vectors made here stay in the lake, so that a promoted encoder finds the
+catalogue encoded.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import argparse
 import json
 import logging
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from ml.text_encoder import models, store
 from ml.text_encoder.embed_items import encode_missing
 from ml.text_encoder.fine_tuning.card import write_card
 from ml.text_encoder.fine_tuning.evaluate import later_questions, lists_of
-from ml.text_encoder.fine_tuning.registry import encoders
+from ml.text_encoder.fine_tuning.registry import encoders, unseen_from
 from qianmian.step import StepError, run_step, step_parser
 
 log = logging.getLogger(__name__)
@@ -53,19 +55,26 @@ def read_challenger(lake: Path, as_of: str) -> dict[str, Any]:
         ) from None
 
 
-def opponents(lake: Path, as_of: str, challenger: Saved) -> tuple[Saved | None, str]:
+def measured_days(shop: Shop) -> tuple[date, date]:
+    """Return the first and the last day of the week that decides: the 7 days before the last 7."""
+    last = shop.last_day - timedelta(days=EVALUATION_DAYS)
+    return last - timedelta(days=EVALUATION_DAYS - 1), last
+
+
+def opponents(lake: Path, as_of: str, measured_from: date) -> tuple[Saved | None, str]:
     """Return the champion that can be compared, or None for the base model alone, and why."""
     best = encoders(lake).champion(as_of)
     if best is None:
         return None, "no encoder was promoted before"
-    if best.about["trained_to"] > challenger.about["trained_to"]:
+    if unseen_from(best) > measured_from:
         return None, f"the champion {best.name} has seen the measured days"
     return best, ""
 
 
 def contest(shop: Shop, vectors: dict[str, np.ndarray]) -> Contest:
-    """Let each encoder's vectors answer, as of 7 days ago, for whoever bought something new since."""
-    begin, end = shop.end_of_day - EVALUATION_DAYS, shop.end_of_day
+    """Let each encoder's vectors answer, as of 14 days ago, for whoever bought something new in the week after."""
+    end = shop.end_of_day - EVALUATION_DAYS
+    begin = end - EVALUATION_DAYS
     questions = later_questions(shop.log, begin, end, shop.catalogue.is_active)
     actions = shop.log.before(begin)
     bought = np.bincount(actions.item[actions.event == PURCHASE], minlength=actions.n_items)
@@ -94,12 +103,13 @@ def promote_encoder(args: argparse.Namespace) -> dict[str, Any]:
         log.info("DECISION: %s", known["why"])
         return {"promoted": False, "version": None, "why": known["why"]}
     challenger = registry.find(known["version"])
-    best, note = opponents(args.lake, args.as_of, challenger)
-    if best is not None and best.name == challenger.name:
-        return {"promoted": True, "version": best.name, "why": "it is the champion already"}
     with connect(args.lake) as connection:
         require_features_of(connection, args.as_of)
         shop = load_shop(connection, args.as_of)
+    measured_from, measured_to = measured_days(shop)
+    best, note = opponents(args.lake, args.as_of, measured_from)
+    if best is not None and best.name == challenger.name:
+        return {"promoted": True, "version": best.name, "why": "it is the champion already"}
     base = models.locate(challenger.about["base_model"])
     base_version = models.version_of(challenger.about["base_model"], base)
     contenders = {base_version: base} | {v.name: v.folder for v in (challenger, best) if v is not None}
@@ -117,8 +127,8 @@ def promote_encoder(args: argparse.Namespace) -> dict[str, Any]:
         "text_version": versions[challenger.name],
         "champion": opponent,
         "note": note,
-        "measured_from": (shop.last_day - timedelta(days=EVALUATION_DAYS - 1)).isoformat(),
-        "measured_to": shop.last_day.isoformat(),
+        "measured_from": measured_from.isoformat(),
+        "measured_to": measured_to.isoformat(),
         **asdict(decision),
     }
     path = registry.record_decision(args.as_of, record)

@@ -1,9 +1,10 @@
-"""Fine-tune the text encoder on what the shop's users chose together, and after a search, up to 14 days ago.
+"""Fine-tune the text encoder on what users chose together, and after a search, before a recommender's first week.
 
-The week after decides when training stops, the last week, which nobody has seen here, whether the encoder is
-promoted. Reads the features; leaves a version in the lake and its name in the day's challenger.json, or there why
-the base model stays. State is saved at each evaluation: run again after an interruption, it goes on. Several GPUs:
-`accelerate launch -m ml.text_encoder.fine_tuning.train_encoder ...`.
+The recommender's trees are fitted on what was bought in the weeks of ml/recommender/snapshots.py, through this
+encoder's vectors: it learns from what lies more than a week before the first of them, and that week decides when
+training stops (docs/decisions/0020). Reads the features; leaves a version in the lake and its name in the day's
+challenger.json, or there why the base model stays. State is saved at each evaluation: run again after an
+interruption, it goes on. Several GPUs: `accelerate launch -m ml.text_encoder.fine_tuning.train_encoder ...`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, encoder_training_dir
 from ml.recommender.dataset import Shop, connect, load_shop, require_features_of
+from ml.recommender.snapshots import snapshot_moments
 from ml.recommender.tracking import tracked_run
 from ml.recommender.train_recommender import CHALLENGER, choose_device
 from ml.text_encoder import models
@@ -46,9 +48,13 @@ RECIPE = 1
 
 @dataclass(frozen=True)
 class Material:
-    """What an encoder is made of: pairs, the questions that stop training, and the item texts' numbers."""
+    """What an encoder is made of: pairs, the questions that stop training, and the item texts' numbers.
+
+    `learned_before` is a time in days: no action from then on is among the pairs.
+    """
 
     shop: Shop
+    learned_before: float
     pairs: Pairs
     deciding: Questions
     number: np.ndarray
@@ -86,11 +92,13 @@ def gather(lake: Path, as_of: str, settings: FineTuning) -> Material:
         texts = read_texts(connection)
         searches = read_searches(connection)
     last_week = shop.end_of_day - EVALUATION_DAYS
-    cut = last_week - EVALUATION_DAYS
+    # Nothing of what a recommender is fitted on, nor of the week that decides on the encoder, may be known to it.
+    first_fitted = min(snapshot_moments(shop.log, last_week), default=last_week - EVALUATION_DAYS)
+    cut = first_fitted - EVALUATION_DAYS
     pairs = find_pairs(shop.log.before(cut), texts, settings.pairs, searches.before(cut))
-    deciding = later_questions(shop.log, cut, last_week, shop.catalogue.is_active)
+    deciding = later_questions(shop.log, cut, first_fitted, shop.catalogue.is_active)
     some = sampled(deciding, settings.exam_users, settings.exam_items, settings.exam_history)
-    return Material(shop, pairs, some, pairs.number_of(texts.texts))
+    return Material(shop, cut, pairs, some, pairs.number_of(texts.texts))
 
 
 def of_items(vectors: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -193,10 +201,11 @@ def tune(
             "why": f"the base model stays: nothing was gained ({numbers})",
         }  # fmt: skip
         if outcome.best_step:
-            last_seen = material.shop.last_day - timedelta(days=2 * EVALUATION_DAYS)
+            shop = material.shop
+            last_learned = shop.last_day - timedelta(days=shop.end_of_day - material.learned_before)
             about = {
                 "base_model": args.base_model, "base_version": base_version, "made_for": args.as_of,
-                "trained_to": last_seen.isoformat(), "pairs": len(pairs), "texts": len(pairs.texts),
+                "trained_to": last_learned.isoformat(), "pairs": len(pairs), "texts": len(pairs.texts),
                 "queries": len(pairs.asked), "users_deciding": len(material.deciding),
                 "base_value": outcome.base_value, "best_value": outcome.best_value,
                 "best_step": outcome.best_step, "seed": args.seed, "settings": asdict(settings),
