@@ -42,7 +42,7 @@ def steps_by_items(log: ActionLog, settings: BlendSettings) -> tuple[sparse.csr_
 
 
 class StepKernel:
-    """K: how much each step of a user counts seen from each other one. Its rows are made when they are asked for."""
+    """K: how much each step of a user counts seen from each other one; its rows are made when asked for."""
 
     def __init__(self, step_user: np.ndarray, settings: BlendSettings) -> None:
         """Find where each user's steps begin and end.
@@ -75,7 +75,7 @@ class StepKernel:
 
 
 def largest_per_row(rows: sparse.csr_matrix, order_by: np.ndarray, count: int) -> sparse.csr_matrix:
-    """Keep the positive cells of each row that are among its `count` largest by `order_by`, ties with the last too.
+    """Keep the positive cells of each row that are among its `count` largest by `order_by`, and ties with them.
 
     Args:
         rows: sparse, no cell twice.
