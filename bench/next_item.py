@@ -157,7 +157,7 @@ def fitted(log: ActionLog, items: Items, training: Training, seconds: float) -> 
     return replace(training, sequence=sequence)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run the protocol and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with interactions.parquet and items.parquet")
@@ -169,7 +169,7 @@ def main() -> None:
         help="for everything after encoding; short ones mean fewer epochs (default: %(default).0f)",
     )  # fmt: skip
     parser.add_argument("--peers", action="store_true", help="popularity and implicit's recommenders too")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     started = time.perf_counter()
     users, places, split, n_users, n_items, texts = load(args.data)
