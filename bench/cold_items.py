@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.next_item import AS_OF, GRID, START, TUNING_USERS, as_log, encode, figures_of, load
+from bench.next_item import AS_OF, GRID, START, as_log, encode, figures_of, load, tuning_cells
 from ml.recommender.dataset import ActionLog
 from ml.recommender.settings import BlendSettings
 from ml.recommender.snapshots import Snapshot
@@ -55,8 +55,14 @@ def main() -> None:
     started = time.perf_counter()
     drawn = np.random.default_rng(args.seed).permutation(n_items)
     cold, cold_in_training = drawn[: args.items], drawn[args.items : 2 * args.items]
-    is_candidate = np.ones(n_items, dtype=bool)
-    items = Items(np.arange(n_items), vectors, text_similarities(vectors, is_candidate, START), is_candidate)
+
+    def catalogue(is_candidate: np.ndarray) -> Items:
+        similar = text_similarities(vectors, is_candidate, START)
+        return Items(np.arange(n_items), vectors, similar, is_candidate)
+
+    # While choices are made, the items of the test do not exist yet: shown then, they would only ever be misses.
+    items_then = catalogue(~np.isin(np.arange(n_items), cold))
+    items = catalogue(np.ones(n_items, dtype=bool))
 
     def known(chosen: np.ndarray, unknown: np.ndarray) -> ActionLog:
         chosen = chosen & ~np.isin(places, unknown)
@@ -69,16 +75,16 @@ def main() -> None:
     train_log = known(split == "train", drawn[: 2 * args.items])
     held_out = last("valid", cold)
     training = Training(
-        START, grid=GRID, k=10, tuning_cells=TUNING_USERS * n_items, seed=args.seed, device=args.device
+        START, grid=GRID, k=10, tuning_cells=tuning_cells(n_items), seed=args.seed, device=args.device
     )
     whole_log = known(split != "test", cold)
-    trained = train_model([Snapshot(train_log, AS_OF, held_out)], whole_log, items, training)
+    trained = train_model([Snapshot(train_log, AS_OF, held_out)], whole_log, items_then, training)
     model = trained.model
 
-    def text_alone(log: ActionLog, settings: BlendSettings) -> Sources:
-        return sources_at(log, AS_OF, items, settings, None)
+    def text_alone(log: ActionLog, of: Items, settings: BlendSettings) -> Sources:
+        return sources_at(log, AS_OF, of, settings, None)
 
-    validation = text_alone(train_log, TEXT_ONLY)
+    validation = text_alone(train_log, items_then, TEXT_ONLY)
     text_settings, _ = choose_settings(
         validation.blend.items, validation.log, of_some(held_out, cold_in_training), TEXT_ONLY, TEXT_GRID, 10,
         training.tuning_cells,
@@ -91,7 +97,7 @@ def main() -> None:
         zip(("blend", "sequence_model", "mixture"), sources.lists(targets.users, weights, 10), strict=True)
     )
     lists["learned"] = model.lists(sources, targets.users, 10)
-    [lists["text_neighbours"]] = text_alone(whole_log, text_settings).lists(targets.users, (0.0,), 10)
+    [lists["text_neighbours"]] = text_alone(whole_log, items, text_settings).lists(targets.users, (0.0,), 10)
     test = {name: figures_of(found, targets, n_items) for name, found in lists.items()}
     overall = figures_of(model.lists(sources, everyone.users, 10), everyone, n_items)
     print(

@@ -63,6 +63,8 @@ class Candidates:
     @staticmethod
     def joined(parts: list[Candidates]) -> Candidates:
         """Put the users of several parts one after the other."""
+        if len(parts) == 1:
+            return parts[0]
         return Candidates(
             np.concatenate([part.items for part in parts]),
             np.concatenate([part.scores for part in parts]),
@@ -287,4 +289,14 @@ def describe(
 
 def find_candidates(sources: Sources, users: np.ndarray, weight: float) -> Candidates:
     """Choose and describe the candidates of `users` (sorted positions)."""
-    return Candidates.joined([describe(sources, scores, weight) for scores in sources.scores(users)])
+    found = Candidates(
+        np.empty((len(users), N_CANDIDATES), dtype=np.int64),
+        np.empty((len(users), N_CANDIDATES)),
+        np.empty((len(users), N_CANDIDATES, len(FEATURES)), dtype=np.float32),
+    )
+    done = 0
+    for scores in sources.scores(users):
+        part = describe(sources, scores, weight)
+        there = slice(done, done := done + len(part.items))
+        found.items[there], found.scores[there], found.features[there] = part.items, part.scores, part.features
+    return found

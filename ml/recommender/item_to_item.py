@@ -2,11 +2,13 @@
 
 Steps (sessions, orders) are rows of a sparse matrix S, steps x items. With K, steps x steps, saying how much
 a user's step t' counts seen from step t (itself, d^(gap-1) for later ones, less for earlier ones), the
-directional counts are C = S' K S: C[i, j] is large where j follows i. Only blocks of its rows ever stand in
-memory, and each row keeps its strongest neighbours.
+directional counts are C = S' K S: C[i, j] is large where j follows i. Only blocks of its rows, sparse, and the
+rows of K that they need ever stand in memory, and each row keeps its strongest neighbours.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +17,10 @@ from ml.recommender.dataset import ActionLog
 from ml.recommender.history import recency, strength_by_code
 from ml.recommender.settings import BlendSettings
 
-BLOCK_CELLS = 16_000_000  # of a dense block of rows: 128 MB
+#: Rows of C made at once: at most so many cells if all were full, or this many rows, and from so many actions.
+BLOCK_CELLS = 16_000_000
+BLOCK_ROWS = 256
+BLOCK_ACTIONS = 200_000
 
 
 def steps_by_items(log: ActionLog, settings: BlendSettings) -> tuple[sparse.csr_matrix, np.ndarray]:
@@ -36,29 +41,69 @@ def steps_by_items(log: ActionLog, settings: BlendSettings) -> tuple[sparse.csr_
     return matrix, step_user
 
 
-def step_kernel(step_user: np.ndarray, settings: BlendSettings) -> sparse.csr_matrix:
-    """Return K: how much each step of a user counts seen from each other one."""
-    n = len(step_user)
-    here = np.arange(n)
-    rows, columns, values = [here], [here], [np.full(n, settings.same_step)]
-    for gap in range(1, min(settings.max_step_gap, n - 1) + 1):
-        earlier = here[: n - gap]
-        earlier = earlier[step_user[earlier] == step_user[earlier + gap]]
-        weight = np.full(len(earlier), settings.step_decay ** (gap - 1))
-        rows += [earlier, earlier + gap]
-        columns += [earlier + gap, earlier]
-        values += [weight, settings.backward * weight]
-    return sparse.csr_matrix(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n)
-    )
+class StepKernel:
+    """K: how much each step of a user counts seen from each other one; its rows are made when asked for."""
+
+    def __init__(self, step_user: np.ndarray, settings: BlendSettings) -> None:
+        """Find where each user's steps begin and end.
+
+        Args:
+            step_user: the user of each step, a user's steps one after the other.
+            settings: how counts fade with the distance.
+
+        """
+        n, reach = len(step_user), settings.max_step_gap
+        starts = np.flatnonzero(np.diff(step_user, prepend=-1))
+        lengths = np.diff(np.append(starts, n))
+        here = np.arange(n)
+        self.first = np.maximum(np.repeat(starts, lengths), here - reach)
+        self.last = np.minimum(np.repeat(starts + lengths, lengths) - 1, here + reach)
+        gaps = np.arange(-reach, reach + 1)
+        later = settings.step_decay ** np.maximum(np.abs(gaps) - 1.0, 0.0)
+        self.by_gap = np.where(gaps < 0, settings.backward * later, later)
+        self.by_gap[reach] = settings.same_step
+        self.reach = reach
+
+    def rows(self, steps: np.ndarray) -> sparse.csr_matrix:
+        """Return the rows of some steps: len(steps) x all steps."""
+        width = self.last[steps] - self.first[steps] + 1
+        ends = np.cumsum(width)
+        column = np.arange(width.sum()) + np.repeat(self.first[steps] - ends + width, width)
+        values = self.by_gap[column - np.repeat(steps, width) + self.reach]
+        starts = np.concatenate(([0], ends))
+        return sparse.csr_matrix((values, column, starts), shape=(len(steps), len(self.first)))
 
 
-def largest_per_row(block: np.ndarray, order_by: np.ndarray, count: int) -> sparse.csr_matrix:
-    """Keep the positive cells of each row that are among its `count` largest by `order_by`."""
-    if count < block.shape[1]:
-        limit = np.partition(order_by, -count, axis=1)[:, -count]
-        block = np.where(order_by >= limit[:, None], block, 0.0)
-    return sparse.csr_matrix(np.where(block > 0, block, 0.0))
+def largest_per_row(rows: sparse.csr_matrix, order_by: np.ndarray, count: int) -> sparse.csr_matrix:
+    """Keep the positive cells of each row that are among its `count` largest by `order_by`, and ties with them.
+
+    Args:
+        rows: sparse, no cell twice.
+        order_by: a value for each stored cell.
+        count: how many to keep.
+
+    """
+    kept = rows.data > 0
+    starts = rows.indptr
+    for row in np.flatnonzero(np.diff(starts) > count):
+        cells = slice(starts[row], starts[row + 1])
+        values = np.where(kept[cells], order_by[cells], -np.inf)
+        kept[cells] &= values >= np.partition(values, -count)[-count]
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(starts))[kept]
+    found = sparse.csr_matrix((rows.data[kept], (row, rows.indices[kept])), shape=rows.shape)
+    found.sort_indices()
+    return found
+
+
+def _blocks(actions: np.ndarray) -> list[slice]:
+    """Cut items with so many actions each into blocks of rows of C."""
+    at_most = max(BLOCK_ROWS, BLOCK_CELLS // max(1, len(actions)))
+    before = np.concatenate(([0], np.cumsum(actions)))
+    cuts = [0]
+    while cuts[-1] < len(actions):
+        enough = int(np.searchsorted(before, before[cuts[-1]] + BLOCK_ACTIONS, side="right")) - 1
+        cuts.append(min(max(enough, cuts[-1] + 1), cuts[-1] + at_most, len(actions)))
+    return [slice(begin, end) for begin, end in pairwise(cuts)]
 
 
 def count_cooccurrences(
@@ -73,16 +118,19 @@ def count_cooccurrences(
     """
     steps, step_user = steps_by_items(log, settings)
     support = np.asarray(steps.sum(axis=0)).ravel()
-    seen_from = steps.T.tocsr() @ step_kernel(step_user, settings)
+    whose = steps.T.tocsr()
     targets = steps @ sparse.diags(is_candidate.astype(np.float64))
     neutral = (support + 1.0) ** -0.5  # orders neighbours before any setting of the powers is known
-    block_rows = max(1, BLOCK_CELLS // max(1, log.n_items))
+    kernel = StepKernel(step_user, settings)
     blocks = []
-    for begin in range(0, log.n_items, block_rows):
-        block = (seen_from[begin : begin + block_rows] @ targets).toarray()
-        rows = np.arange(len(block))
-        block[rows, begin + rows] = 0.0
-        blocks.append(largest_per_row(block, block * neutral, settings.neighbours))
+    for some in _blocks(np.diff(whose.indptr)):
+        seen = whose[some]
+        needed, place = np.unique(seen.indices, return_inverse=True)
+        seen = sparse.csr_matrix((seen.data, place, seen.indptr), shape=(seen.shape[0], len(needed)))
+        block = (seen @ kernel.rows(needed) @ targets).tocsr()
+        row = np.repeat(np.arange(some.start, some.stop), np.diff(block.indptr))
+        block.data[row == block.indices] = 0.0
+        blocks.append(largest_per_row(block, block.data * neutral[block.indices], settings.neighbours))
     return sparse.vstack(blocks, format="csr"), support
 
 

@@ -20,6 +20,9 @@ from torch.nn import functional
 from ml.recommender.dataset import EVENT_CODES
 from ml.recommender.sequences import GAP_BUCKETS
 
+#: Directions in which texts differ by less than this share of all that they hold are rounding.
+LEAST_SPREAD = 1e-6
+
 
 @dataclass(frozen=True)
 class SequenceSettings:
@@ -110,15 +113,8 @@ class SequenceModel(nn.Module):
         self.register_buffer("text", text, persistent=False)
         self.register_buffer("is_known", is_known[:, None].float(), persistent=False)
         self.from_text = nn.Linear(text.shape[1], d, bias=False)
-        centred = text - text.mean(dim=0)
-        _, spread, directions = torch.linalg.svd(centred.T @ centred)
-        with torch.no_grad():
-            # Spread evened out half way: the first directions are broad categories.
-            scale = spread[:d].clamp(min=1e-9) ** -0.25
-            projection = directions[:d] * scale[:, None]
-            norm = (centred @ projection.T).norm(dim=1).mean().clamp(min=1e-6)
-            self.from_text.weight[: len(projection)].copy_(projection / norm)
-        self.shift = nn.Parameter(-(text.mean(dim=0) @ self.from_text.weight.T).detach())
+        self.shift = nn.Parameter(torch.zeros(d))
+        self._start_from(text)
         self.own = nn.Embedding(len(text), d)
         nn.init.normal_(self.own.weight, std=0.3 * d**-0.5)
         # What an action was, how long after the one before; and of the next one, what it is and how long after.
@@ -130,18 +126,38 @@ class SequenceModel(nn.Module):
         self.last_norm = nn.LayerNorm(d)
         self.log_scale = nn.Parameter(torch.tensor(1.0 / settings.temperature).log())
 
+    @torch.no_grad()
+    def _start_from(self, text: Tensor) -> None:
+        """Let the texts' principal directions be where items' vectors start; nothing where all texts are alike."""
+        mean = text.mean(dim=0)
+        centred = text - mean
+        _, spread, directions = torch.linalg.svd(centred.T @ centred)
+        # Rounding alone gives equal texts directions; blown up to length 1 they would drown all that is learned.
+        differs = spread[: len(self.shift)] > LEAST_SPREAD * max(float(spread[0]), float(text.square().sum()))
+        nn.init.zeros_(self.from_text.weight)
+        if not bool(differs.any()):
+            return
+        # Spread evened out half way: the first directions are broad categories.
+        scale = spread[: len(differs)].clamp(min=1e-9) ** -0.25
+        projection = directions[: len(differs)] * (scale * differs)[:, None]
+        norm = (centred @ projection.T).norm(dim=1).mean()
+        self.from_text.weight[: len(projection)].copy_(projection / norm)
+        self.shift.copy_(-(mean @ self.from_text.weight.T))
+
     @property
     def scale(self) -> Tensor:
         """1 / temperature, bounded."""
         return self.log_scale.exp().clamp(max=100.0)
 
-    def item_vectors(self) -> Tensor:
-        """Return items x dimensions."""
-        is_known = self.is_known
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """Return items x dimensions, of all items or of those at some positions."""
+        is_known, text, own = self.is_known, self.text, self.own.weight
         if self.training and self.settings.id_dropout:
             # As in DropoutNet (Volkovs et al., 2017): the text has to stand in for the item now and then.
             is_known = is_known * (torch.rand_like(is_known) >= self.settings.id_dropout)
-        return functional.normalize(self.from_text(self.text) + self.shift + is_known * self.own.weight, dim=1)
+        if items is not None:
+            is_known, text, own = is_known[items], text[items], own.index_select(0, items)
+        return functional.normalize(self.from_text(text) + self.shift + is_known * own, dim=1)
 
     def forward(self, actions: Actions, vectors: Tensor) -> Tensor:
         """Return the user's vector after each action: sequences x places x dimensions.

@@ -181,7 +181,7 @@ def choose_ranker(
     scores = last.scores
     ranker = None
     if crossed is not None:
-        crossed = crossed[-len(last.items) :]
+        crossed = crossed[len(crossed) - len(last.items) :]
         lists["ranker"] = ordered(last, crossed, k)[0]
         with_it, without = (mean_ndcg(lists[name], of_last, n_items, k) for name in ("ranker", "mixture"))
         if with_it > without:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ml.recommender.sequences import Sequences, Windows, batches, cut_windows, g
 
 log = logging.getLogger(__name__)
 
+WARM_UP = 3  # batches that are slower than those after them
 AfterEpoch = Callable[[int, SequenceModel, float], None]
 
 
@@ -144,6 +146,58 @@ def train(
         return _train(sequences, text, settings, seed, device, checkpoint, after_epoch)
 
 
+class _Training:
+    """A model in training: its windows, optimiser and random numbers."""
+
+    def __init__(
+        self, sequences: Sequences, text: np.ndarray, settings: SequenceSettings, seed: int, device: str
+    ) -> None:
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.sequences = sequences
+        self.settings = settings
+        self.device = device
+        self.known = np.unique(sequences.item)
+        is_known = np.zeros(len(text), dtype=bool)
+        is_known[self.known] = True
+        self.model = SequenceModel(
+            torch.from_numpy(np.asarray(text, dtype=np.float32)), torch.from_numpy(is_known), settings
+        ).to(device)
+        self.windows = cut_windows(sequences.starts, settings.length)
+        n_tokens = int((self.windows.end - self.windows.begin - 1).sum())
+        self.n_batches = -(-n_tokens // settings.batch_tokens) + 1
+        self.optimiser, self.schedule = _optimiser(self.model, settings, settings.epochs * self.n_batches + 1)
+        self.n_sampled = min(settings.negatives, len(self.known))
+
+    def batches(self) -> Iterator[tuple[Actions, torch.Tensor, torch.Tensor]]:
+        """Yield an epoch's batches: what is read, the item that follows each place, which places are targets."""
+        shuffled = self.sequences.shuffled_moments(self.rng)
+        gap = shuffled.gap
+        for chosen in batches(self.windows, self.settings.batch_tokens, self.rng):
+            yield windows_as_actions(shuffled, gap, self.windows, chosen, self.device)
+
+    def step(self, actions: Actions, following: torch.Tensor, counts: torch.Tensor) -> float:
+        """Take one step and return the mean loss. Only items of the batch and sampled ones get vectors."""
+        drawn = self.rng.choice(self.known, self.n_sampled, replace=False, shuffle=False)
+        sampled = torch.from_numpy(drawn).to(self.device)
+        target = following[counts]
+        needed = torch.unique(torch.cat((actions.items.clamp(min=0).flatten(), target, sampled)))
+        place = torch.zeros(len(self.model.text), dtype=torch.int64, device=self.device)
+        place[needed] = torch.arange(len(needed), device=self.device)
+        vectors = self.model.item_vectors(needed)
+        read = replace(actions, items=torch.where(actions.items >= 0, place[actions.items], -1))
+        users = self.model(read, vectors)
+        loss = softmax_loss(
+            users[counts], place[target], vectors, self.model.scale, place[sampled], len(self.known)
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        return float(loss.detach())
+
+
 def _train(
     sequences: Sequences,
     text: np.ndarray,
@@ -153,46 +207,43 @@ def _train(
     checkpoint: Path | None,
     after_epoch: AfterEpoch | None,
 ) -> SequenceModel:
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    known = np.unique(sequences.item)
-    is_known = np.zeros(len(text), dtype=bool)
-    is_known[known] = True
-    model = SequenceModel(
-        torch.from_numpy(np.asarray(text, dtype=np.float32)), torch.from_numpy(is_known), settings
-    ).to(device)
-    windows = cut_windows(sequences.starts, settings.length)
-    n_tokens = int((windows.end - windows.begin - 1).sum())
-    n_batches = -(-n_tokens // settings.batch_tokens) + 1
-    optimiser, schedule = _optimiser(model, settings, settings.epochs * n_batches + 1)
-    saved = _Checkpoint(checkpoint, {"model": model, "optimiser": optimiser, "schedule": schedule}, rng)
-    n_sampled = min(settings.negatives, len(known))
+    training = _Training(sequences, text, settings, seed, device)
+    model = training.model
+    parts = {"model": model, "optimiser": training.optimiser, "schedule": training.schedule}
+    saved = _Checkpoint(checkpoint, parts, training.rng)
     started = time.monotonic()
     done = saved.restore()
     for epoch in range(done + 1, settings.epochs + 1):
         model.train()
-        shuffled = sequences.shuffled_moments(rng)
-        gap = shuffled.gap
         total = seen = 0.0
-        for chosen in batches(windows, settings.batch_tokens, rng):
-            actions, following, counts = windows_as_actions(shuffled, gap, windows, chosen, device)
-            vectors = model.item_vectors()
-            users = model(actions, vectors)
-            sampled = torch.from_numpy(rng.choice(known, n_sampled, replace=False, shuffle=False)).to(device)
-            loss = softmax_loss(users[counts], following[counts], vectors, model.scale, sampled, len(known))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * int(counts.sum())
-            seen += int(counts.sum())
+        for actions, following, counts in training.batches():
+            n_targets = int(counts.sum())
+            total += training.step(actions, following, counts) * n_targets
+            seen += n_targets
         saved.save(epoch)
         log.info("epoch %d of %d: loss %.4f, scale %.1f, %.0f s", epoch, settings.epochs, total / max(seen, 1),
                  float(model.scale.detach()), time.monotonic() - started)  # fmt: skip
         if after_epoch is not None:
             after_epoch(epoch, model, total / max(seen, 1))
     return model.to("cpu").eval()
+
+
+def seconds_an_epoch(
+    sequences: Sequences, text: np.ndarray, settings: SequenceSettings, device: str = "cpu", batches: int = 20
+) -> float:
+    """Return about how long an epoch takes on this machine, by some batches after a few to warm up."""
+    with half_precision_products(), repeatable(device):
+        training = _Training(sequences, text, replace(settings, epochs=1), 0, device)
+        training.model.train()
+        began, timed = time.perf_counter(), 0
+        for number, batch in enumerate(training.batches()):
+            if number == WARM_UP:
+                began, timed = time.perf_counter(), 0
+            training.step(*batch)
+            timed += 1
+            if timed == batches:
+                break
+        return (time.perf_counter() - began) / max(timed, 1) * training.n_batches
 
 
 @torch.no_grad()

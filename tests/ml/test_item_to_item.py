@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ml.recommender import item_to_item
 from ml.recommender.dataset import EVENT_CODES, ActionLog
-from ml.recommender.item_to_item import count_cooccurrences, normalise, trend
+from ml.recommender.item_to_item import count_cooccurrences, normalise, steps_by_items, trend
 from ml.recommender.settings import BlendSettings
 
 A, B, C = range(3)
@@ -84,3 +85,41 @@ def test_no_actions_give_no_neighbours():
     assert counts.shape == (3, 3)
     assert counts.nnz == 0
     assert normalise(counts, support, trend(nobody, 0.0, SETTINGS), SETTINGS).nnz == 0
+
+
+def _by_the_formula(log: ActionLog, is_candidate: np.ndarray, settings: BlendSettings) -> np.ndarray:
+    """Return S' K S with both matrices whole, each row cut to its strongest neighbours."""
+    steps, user = steps_by_items(log, settings)
+    kernel = np.zeros((len(user), len(user)))
+    for one in range(len(user)):
+        for other in range(len(user)):
+            gap = other - one
+            if user[one] == user[other] and abs(gap) <= settings.max_step_gap:
+                fades = settings.step_decay ** (abs(gap) - 1) if gap else settings.same_step
+                kernel[one, other] = fades * (settings.backward if gap < 0 else 1.0)
+    dense = steps.toarray()
+    counts = dense.T @ kernel @ (dense * is_candidate)
+    np.fill_diagonal(counts, 0.0)
+    order_by = counts * (dense.sum(axis=0) + 1.0) ** -0.5
+    limit = -np.sort(-order_by, axis=1)[:, [min(settings.neighbours, counts.shape[1]) - 1]]
+    return np.where(order_by >= limit, counts, 0.0)
+
+
+@pytest.mark.parametrize("neighbours", [3, 100])
+def test_counts_made_in_blocks_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch, neighbours: int):
+    rng = np.random.default_rng(neighbours)
+    step_user = np.sort(rng.integers(0, 12, 90))
+    step = np.sort(rng.integers(0, 90, 250))
+    log = ActionLog(
+        step_user[step], rng.integers(0, 23, 250), rng.choice([EVENT_CODES["purchase"], EVENT_CODES["view"]], 250),
+        step.astype(float), step, np.ones(250), 12, 23,
+    )  # fmt: skip
+    settings = replace(SETTINGS, max_step_gap=4, step_size_power=0.5, neighbours=neighbours)
+    is_candidate = rng.random(23) < 0.8
+    expected = _by_the_formula(log, is_candidate, settings)
+    for rows, actions in ((256, 200_000), (5, 30), (1, 1)):
+        monkeypatch.setattr(item_to_item, "BLOCK_CELLS", 1)
+        monkeypatch.setattr(item_to_item, "BLOCK_ROWS", rows)
+        monkeypatch.setattr(item_to_item, "BLOCK_ACTIONS", actions)
+        counts, _ = count_cooccurrences(log, is_candidate, settings)
+        np.testing.assert_allclose(counts.toarray(), expected, rtol=1e-12, atol=1e-14)

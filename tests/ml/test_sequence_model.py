@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,29 @@ def test_learns_what_follows_and_repeats_itself() -> None:
         logits.append((user_vectors(model, vectors, shop, np.arange(N_USERS), 0.0) @ vectors.T).numpy())
     np.testing.assert_array_equal(logits[0], logits[1])
     np.testing.assert_array_equal(logits[0].argmax(axis=1), (shop.item[shop.starts[1:] - 1] + 1) % N_ITEMS)
+
+
+@pytest.mark.parametrize(
+    "text", [np.zeros((N_ITEMS, 32)), np.tile(texts()[:1], (N_ITEMS, 1))], ids=["none", "equal"]
+)
+def test_texts_that_say_nothing_do_not_drown_the_items(text: np.ndarray) -> None:
+    shop = cycling_shop()
+    model = train(shop, text, SMALL, seed=3)
+    with torch.no_grad():
+        vectors = model.item_vectors()
+        logits = user_vectors(model, vectors, shop, np.arange(N_USERS), 0.0) @ vectors.T
+    following = (shop.item[shop.starts[1:] - 1] + 1) % N_ITEMS
+    assert np.mean(logits.numpy().argmax(axis=1) == following) > 0.9
+
+
+def test_some_items_vectors_are_those_among_all() -> None:
+    model = untrained().train()
+    model.settings = replace(SMALL, id_dropout=0.5)
+    torch.manual_seed(1)
+    everything = model.item_vectors()
+    torch.manual_seed(1)
+    some = model.item_vectors(torch.tensor([7, 2]))
+    torch.testing.assert_close(some, everything[[7, 2]])
 
 
 def test_a_user_without_actions_has_zeros() -> None:
