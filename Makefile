@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 # Superset's own environment: its pins do not go with Airflow's.
 VENV_BI := .venv-bi
 
+# Processes that share the tests: as many as there are cores, four at most (each may hold a Spark of its own).
+TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 # What `make run` works for; empty means: as qianmian.toml says.
 SHOP         ?= simulated
 DATA         ?=
@@ -73,10 +75,12 @@ docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, aft
 	&& echo "$$lake/dbt_docs/static_index.html"
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
-	@# Three processes: each of these parts sets up Airflow in a way of its own.
-	@$(BIN)/pytest --ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
-	@$(BIN)/pytest tests/acceptance
-	@$(BIN)/pytest tests/e2e
+	@# Three parts, as each sets up Airflow in a way of its own. A file's tests stay in one process.
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile \
+		--ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
+	@# Whole days by their commands beside whole days through Airflow, whose words come first.
+	@log=$$(mktemp); $(BIN)/pytest tests/acceptance >"$$log" 2>&1 & days=$$!; trap 'kill $$days' INT TERM; \
+	$(BIN)/pytest tests/e2e; airflow=$$?; wait $$days; days=$$?; cat "$$log"; rm -f "$$log"; exit $$((airflow || days))
 
 test-bi: $(VENV)/.installed-dev $(VENV_BI)/.installed chromium ## Test the dashboard in a real Superset and a browser (not part of test)
 	@$(BIN)/pytest tests/bi/superset
