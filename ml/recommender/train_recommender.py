@@ -21,7 +21,7 @@ import numpy as np
 
 from expectations.tables import EVALUATION_DAYS, recommender_training_dir
 from ml.recommender.champion import find_version, save_version
-from ml.recommender.dataset import ActionLog, connect, load_shop, require_features_of
+from ml.recommender.dataset import ActionLog, Shop, connect, day_number, load_shop, require_features_of
 from ml.recommender.serving import items_of
 from ml.recommender.settings import BlendSettings
 from ml.recommender.snapshots import Snapshot, weekly_snapshots
