@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     lake = Lake(args)
     with lake.held():
         entities = {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
-        stale = _stale_feeds(lake, entities, args.full_refresh)
+        stale = _stale_feeds(lake, entities)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -44,15 +44,15 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, ACTION_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake, entities: Mapping[str, str], full_refresh: bool) -> list[FeedWork]:
-    """Return the feeds whose landed files, or the entity files that they were judged by, have changed."""
+def _stale_feeds(lake: Lake, entities: Mapping[str, str]) -> list[FeedWork]:
+    """Return the feeds whose landed files, columns, or the entity files that they were judged by, have changed."""
     feeds = []
     for feed, files in lake.landed(ACTION_FEEDS).items():
         manifest = lake.manifest(feed)
         # A row's verdict rests on its own file, and on the items and users known when it arrived.
         current = {**{file.path: file.sha256 for file in files}, **entities}
         known = {**manifest.checksums(), **manifest.depends_on}
-        since = date.min if full_refresh else changed_since(current, known)
+        since = date.min if lake.is_cleaned_anew(manifest) else changed_since(current, known)
         work = plan(files, manifest.inputs, since)
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))

@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run the step and return its report."""
     lake = Lake(args)
     with lake.held():
-        stale = _stale_feeds(lake, args.full_refresh)
+        stale = _stale_feeds(lake)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -48,13 +48,14 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, STATE_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake, full_refresh: bool) -> list[FeedWork]:
-    """Return the feeds whose landed files differ from what was last cleaned."""
+def _stale_feeds(lake: Lake) -> list[FeedWork]:
+    """Return the feeds whose landed files, or whose columns, differ from what was last cleaned."""
     feeds = []
     for feed, files in lake.landed(STATE_FEEDS).items():
         manifest = lake.manifest(feed)
         current = {file.path: file.sha256 for file in files}
-        since = date.min if full_refresh else changed_since(current, manifest.checksums())
+        is_anew = lake.is_cleaned_anew(manifest)
+        since = date.min if is_anew else changed_since(current, manifest.checksums())
         work = plan(files, manifest.inputs, since)
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))

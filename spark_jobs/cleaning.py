@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.tables import CLEAN, clean_dir, landing_dir
 from qianmian.step import StepError, step_parser
 from spark_jobs.landed import Landed, Work, read_landing
-from spark_jobs.manifest import NAME, Manifest, commit, read_manifest
+from spark_jobs.manifest import NAME, Manifest, columns_hash, commit, read_manifest
 from spark_jobs.pseudonyms import Pseudonyms, read_key
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class Lake:
                 "both cleaning steps with --full-refresh: every user then gets another pseudonym.",
             )
         return manifest
+
+    def is_cleaned_anew(self, manifest: Manifest) -> bool:
+        """Whether a table is made from all of its files again: as asked for, or since its columns are others now."""
+        return self._full_refresh or manifest.columns_hash != columns_hash(manifest.table)
 
     def held(self) -> AbstractContextManager[None]:
         """Keep other cleanings out."""

@@ -17,7 +17,7 @@ from expectations.tables import CLEAN
 from spark_jobs import store
 from spark_jobs.cleaning import FeedWork, Lake
 from spark_jobs.landed import Landed
-from spark_jobs.manifest import Manifest, commit
+from spark_jobs.manifest import Manifest, columns_hash, commit
 from spark_jobs.reading.reader import FILE_SEEN
 from spark_jobs.verdicts import FileVerdict, judge, refuse_bad_files, warn_of_unasked_columns
 
@@ -158,6 +158,7 @@ def _commit(
             inputs=dict(sorted(table.inputs.items())),
             depends_on=dict(depends_on),
             pseudonym_key=lake.fingerprint,
+            columns_hash=columns_hash(table.manifest.table),
         ),
     )
 

@@ -89,7 +89,9 @@ def _sync(path: Path) -> None:
 def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, list[str]]]]) -> dict[str, Written]:
     """Read back what was written, table by table ({table: (folder, files by partition)}), in one Spark job.
 
-    A partition's `version` is a hash over its rows whatever their order or their spread over files.
+    A partition's `version` is a hash over its rows whatever their order or their spread over files. Which values
+    are null is hashed too: Spark's hash passes over nulls, so that a value moved to the column beside it would
+    leave the hash as it was.
     """
     parts = []
     for table, (folder, files) in written.items():
@@ -97,6 +99,7 @@ def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, li
         paths = [str(folder / file) for names in files.values() for file in names]
         if not paths:
             continue
+        hashed = [part for name in shape.column_names for part in (F.col(name), F.col(name).isNull())]
         source = F.col("source_file") if "source_file" in shape.column_names else F.lit("")
         parts.append(
             spark.read.schema(table_schema(shape))
@@ -104,7 +107,7 @@ def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, li
             .groupBy(F.col(str(shape.partition)).cast("string").alias("value"), source.alias("source_file"))
             .agg(
                 F.count("*").alias("rows"),
-                F.bit_xor(F.xxhash64(*shape.column_names)).alias("hash"),
+                F.bit_xor(F.xxhash64(*hashed)).alias("hash"),
             )
             .withColumn("table_name", F.lit(table))
         )
