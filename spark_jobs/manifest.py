@@ -42,7 +42,9 @@ class Manifest:
 
 def columns_hash(table: str) -> str:
     """Hash the columns of a clean table, names and types: of another one's files everything is cleaned again."""
-    return sha256(json.dumps([[column.name, column.type] for column in CLEAN[table].columns]).encode()).hexdigest()[:16]
+    return sha256(
+        json.dumps([[column.name, column.type] for column in CLEAN[table].columns]).encode()
+    ).hexdigest()[:16]
 
 
 def read_manifest(folder: Path, table: str, partition: str) -> Manifest:
