@@ -36,8 +36,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
                 judged = {}
                 for one in stale:
                     if one.work.read:
-                        standing = store.read_table(spark, one.folder, one.manifest)
-                        known = latest_versions(store.only_of(standing, one.work.kept), one.feed)
+                        standing = store.read_kept(spark, one.folder, one.manifest, one.work.kept)
+                        known = latest_versions(standing, one.feed)
                         raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
                         forgotten = read_forgotten(lake.root, one.feed)
                         rows = with_forgotten(typed(raw, one.feed), one.feed, forgotten)

@@ -14,7 +14,7 @@ import pytest
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean_actions, clean_entities, store
 from tests.spark_jobs.small_shop import SmallShop, event, pseudonym
 
 FIRST, SECOND, THIRD = "2026-10-29", "2026-10-30", "2026-10-31"
@@ -172,6 +172,27 @@ def test_a_table_of_other_columns_is_cleaned_anew_and_keeps_its_rows(shop: Small
     assert everything(shop) == rows
     assert versions(shop) == made
     assert [step.main(shop.args())["files_read"] for step in (clean_entities, clean_actions)] == [0, 0]
+
+
+def test_rows_that_stood_are_missed_before_anything_is_committed(
+    shop: SmallShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the driver does not see one of the files that an executor wrote."""
+    write_first_days(shop)
+    shop.clean()
+    write_third_day(shop)  # with a late event, so that the first day's partition is written again
+    before = shop.manifest("events")
+    write_rows = store.write_rows
+
+    def lossy(rows: Any, *where: Any) -> dict[str, list[str]]:
+        return write_rows(rows.where(f"source_file != 'events/{FIRST}.jsonl'"), *where)
+
+    monkeypatch.setattr(store, "write_rows", lambda rows, folder, table, commit_id: (
+        lossy if table == "events" else write_rows
+    )(rows, folder, table, commit_id))  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"events: its files have \d+ clean rows"):
+        shop.clean()
+    assert shop.manifest("events") == before
 
 
 def test_another_pseudonym_key_is_noticed(shop: SmallShop, monkeypatch: pytest.MonkeyPatch) -> None:
