@@ -8,13 +8,14 @@ getvariable('users_before')   portraits published for the last earlier day; null
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expectations.tables import PUBLISHED, features_db, history_dir, run_dir
+from expectations.tables import PUBLISHED, features_db, kept_history_file
 from qianmian.step import StepError
 
 RESULTS = "data_quality_results"
@@ -74,6 +75,6 @@ def _users_before(lake: Path, as_of: str) -> int | None:
     if not earlier:
         return None
     last = max(earlier, key=lambda run: (run["as_of_date"], run["published_at"], run["run_id"]))
-    folder = history_dir(lake, "user_portraits", last["as_of_date"])
-    file = folder / f"{run_dir(lake, last['run_id']).name}.parquet"
+    published_at = datetime.fromisoformat(last["published_at"])
+    file = kept_history_file(lake, "user_portraits", last["as_of_date"], last["run_id"], published_at)
     return pq.read_metadata(file).num_rows if file.exists() else None

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +22,19 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from expectations.tables import CLEAN, FEEDS, STATE_FEEDS, Table, clean_dir, outputs_dir, run_dir
+from expectations.tables import (
+    CLEAN,
+    FEEDS,
+    STATE_FEEDS,
+    Table,
+    arrived_by,
+    clean_dir,
+    day_in,
+    outputs_dir,
+    run_dir,
+)
 
 CHECKED_INPUTS = "checked_inputs.json"
-_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(\d\d)\2(\d\d)(?!\d)")
 _INPUT_COUNTS = pa.schema(
     [
         ("feed", pa.string()),
@@ -51,7 +59,7 @@ class CleanTables:
             path: entry
             for feed in FEEDS
             for path, entry in sorted(self.manifests[feed].get("inputs", {}).items())
-            if _arrived_on(path) <= as_of
+            if arrived_by(path, as_of)
         }
         self.new_inputs = {path: e for path, e in self.inputs.items() if known.get(path) != e["sha256"]}
 
@@ -86,7 +94,7 @@ class CleanTables:
                 {
                     "feed": path.split("/", 1)[0],
                     "path": path,
-                    "is_dated": bool(_arrived_on(path)),
+                    "is_dated": day_in(path) is not None,
                     "rows": counts["rows"],
                     "clean": counts["clean"],
                     "quarantined": sum(counts["quarantined"].values()),
@@ -154,12 +162,6 @@ def _create_view(
 def _read_manifest(lake: Path, table: str) -> dict[str, Any]:
     file = clean_dir(lake, table) / "_manifest.json"
     return json.loads(file.read_text()) if file.exists() else {}
-
-
-def _arrived_on(path: str) -> str:
-    """Return the last day in a landed file's path; a file without one counts as always known."""
-    days = [f"{year}-{month}-{day}" for year, _, month, day in _DAY.findall(path)]
-    return days[-1] if days else ""
 
 
 def _checked_before(lake: Path, as_of: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ import duckdb
 from expectations.tables import PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from warehouse.history import history_file, read_parquet
 from warehouse.relations import sql_text, typed
-from warehouse.runs import PipelineRun, latest_run, standing_runs
+from warehouse.runs import PipelineRun, latest_run, standing_runs, stored_runs
 
 #: Days of model_metrics and such that a page looks back.
 DAYS_BACK = 60
@@ -128,17 +128,22 @@ def _reading(connection: duckdb.DuckDBPyConnection, lake: Path, day: date | None
                 missing.add(f"{schema}.{table.name}")
             sql = typed(rows, table).sql_query() if rows is not None else _no_rows(table)
             connection.execute(f"create view {schema}.{table.name} as {sql}")
-    for table in (PIPELINE_RUNS, REFUSED_CHECKS):
-        sql = f"from warehouse.{table.name}" if table.name in stored else _no_rows(table)
-        connection.execute(f"create view {table.name} as {sql}")
+    _stored_runs(connection).create_view(PIPELINE_RUNS.name)
+    refused = (
+        f"from warehouse.{REFUSED_CHECKS.name}" if REFUSED_CHECKS.name in stored else _no_rows(REFUSED_CHECKS)
+    )
+    connection.execute(f"create view {REFUSED_CHECKS.name} as {refused}")
     return Reading(connection, lake, standing, run, before, frozenset(missing))
+
+
+def _stored_runs(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    return stored_runs(connection, f"warehouse.{PIPELINE_RUNS.name}")
 
 
 def _runs(connection: duckdb.DuckDBPyConnection) -> list[PipelineRun]:
     """Read all runs; their reports, which are long, stay where they are."""
-    stored = connection.table(f"warehouse.{PIPELINE_RUNS.name}")
-    names = [f.name for f in fields(PipelineRun) if f.name != "report" and f.name in stored.columns]
-    rows = stored.project(", ".join(names)).order("generated_at, run_id")
+    names = [f.name for f in fields(PipelineRun) if f.name != "report"]
+    rows = _stored_runs(connection).project(", ".join(names)).order("generated_at, run_id")
     return [PipelineRun(**dict(zip(names, row, strict=True))) for row in rows.fetchall()]
 
 
@@ -155,7 +160,7 @@ def _rows(
         return None
     if is_latest:
         return connection.table(f"warehouse.{table.name}") if table.name in stored else None
-    file = history_file(lake, table.name, run.as_of_date, run.run_id)
+    file = history_file(lake, table.name, run)
     return read_parquet(connection, file) if file.exists() else None
 
 
@@ -167,6 +172,6 @@ def _no_rows(table: Table) -> str:
 def over_days(reading: Reading, table: str) -> duckdb.DuckDBPyRelation | None:
     """Return a table's rows of up to 60 days, to the day shown: of each the run that stands. None without any."""
     shown = [run for day, run in sorted(reading.runs.items()) if day <= reading.run.as_of_date][-DAYS_BACK:]
-    files = [history_file(reading.lake, table, run.as_of_date, run.run_id) for run in shown]
+    files = [history_file(reading.lake, table, run) for run in shown]
     found = [file for file in files if file.exists()]
     return typed(read_parquet(reading.connection, *found), PUBLISHED[table]) if found else None

@@ -194,7 +194,7 @@ def last_runs(reading: Reading) -> Rows:
     """Return the last 12 runs, latest first, refused ones too."""
     return reading.ask(
         """
-        select run_id, as_of_date, status, decision, is_latest, generated_at, published_at, rows_in,
+        select run_id, as_of_date, status, decision, is_latest, ended_at, published_at, rows_in,
             rows_quarantined, published_rows
-        from pipeline_runs order by generated_at desc, run_id limit 12"""
+        from pipeline_runs order by ended_at desc, run_id limit 12"""
     )

@@ -311,7 +311,7 @@ def _runs(t: Texts, runs: Rows) -> Html:
             t.number(row["rows_in"]),
             t.number(row["rows_quarantined"]),
             t.number(row["published_rows"]),
-            t.moment(row["published_at"] or row["generated_at"]),
+            t.moment(row["published_at"] or row["ended_at"]),
         ]
         for row in runs
     ]

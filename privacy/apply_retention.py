@@ -2,6 +2,7 @@
 
     history     the published tables of a day: from the lake, and by the next publishing from PostgreSQL and S3.
                 Its run stays in `pipeline_runs` as `expired`. The two latest days stay, to read and to go back to.
+                Killed in between, the next run deletes what was left of them.
     quarantine  the text of rejected rows; which file and row it was, and why, stays, and so do all counts.
     reports     a run's reports and check pages, and what the models wrote for a day. The two latest stay.
 
@@ -14,6 +15,7 @@ import argparse
 import logging
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,7 +29,7 @@ from qianmian.step import run_step, step_parser
 from spark_jobs.cleaning import clean_held
 from spark_jobs.manifest import commit, read_manifest
 from warehouse.history import history_file
-from warehouse.runs import EXPIRED, known_runs, record, standing_runs
+from warehouse.runs import EXPIRED, PipelineRun, known_runs, record, standing_runs
 from warehouse.runs import PUBLISHED as STATUS_PUBLISHED
 from warehouse.swap import only_publisher, swap_in
 
@@ -52,11 +54,19 @@ def _before(today: date, days: int) -> date | None:
 
 
 def expire_history(lake: Path, warehouse: Path, before: date | None) -> list[str]:
-    """Delete the published tables of days before one, but for the two latest days; return the days."""
-    if before is None or not warehouse.exists():
+    """Delete the published tables of days before one, but for the two latest days; return the days.
+
+    Files of days that expired earlier go as well, whatever is kept now: this step may have been killed after the
+    warehouse said that they were gone.
+    """
+    if not warehouse.exists():
         return []
     with only_publisher(warehouse):
         runs = known_runs(lake, warehouse)
+        if left := _delete_files(lake, [run for run in runs if run.status == EXPIRED]):
+            log.info("%d files left over of days that had expired, removed", left)
+        if before is None:
+            return []
         days = [day for day in list(standing_runs(runs))[:-KEPT_DAYS] if day < before]
         if not days:
             return []
@@ -67,13 +77,22 @@ def expire_history(lake: Path, warehouse: Path, before: date | None) -> list[str
         swap_in(warehouse, lake, [expired.get(run.run_id, run) for run in runs])
         for run in expired.values():
             record(lake, run)
-        for table in PUBLISHED:
-            for run in gone:
-                file = history_file(lake, table, run.as_of_date, run.run_id)
-                file.unlink(missing_ok=True)
-                if file.parent.is_dir() and not any(file.parent.iterdir()):
-                    file.parent.rmdir()
+        _delete_files(lake, gone)
     return [str(day) for day in days]
+
+
+def _delete_files(lake: Path, runs: Sequence[PipelineRun]) -> int:
+    """Delete the history of runs, and folders of days that are empty then; return the files that were there."""
+    deleted = 0
+    for table in PUBLISHED:
+        for run in runs:
+            file = history_file(lake, table, run)
+            if file.exists():
+                file.unlink()
+                deleted += 1
+            if file.parent.is_dir() and not any(file.parent.iterdir()):
+                file.parent.rmdir()
+    return deleted
 
 
 def clear_quarantine(lake: Path, before: date | None) -> int:

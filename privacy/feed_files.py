@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from expectations.tables import day_in
 from privacy.parquet_files import rewrite_parquet
 from privacy.rule import Rule, moment_column
 from qianmian.step import StepError
-from spark_jobs.landed import day_in
 
 _BOM = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)

@@ -65,10 +65,14 @@ class AirflowApi:
 
     def runs_due(self, dag_id: str, begin: str, end: str) -> list[dict[str, Any]]:
         """Return the runs due from one moment to another (ISO 8601), earliest first; at most the last 1,000."""
+        return self.runs(dag_id, order_by="-logical_date", logical_date_gte=begin, logical_date_lte=end)
+
+    def runs(self, dag_id: str, order_by: str = "-run_after", **where: str) -> list[dict[str, Any]]:
+        """Return the runs of a DAG (`state`, `run_type`, ...), latest last; at most the last 1,000."""
         found: list[dict[str, Any]] = []
-        span = urllib.parse.urlencode({"logical_date_gte": begin, "logical_date_lte": end})
+        query = urllib.parse.urlencode({**where, "order_by": order_by, "limit": 100})
         while len(found) < 1000:
-            page = self._get(f"/dags/{dag_id}/dagRuns?{span}&order_by=-logical_date&limit=100&offset={len(found)}")
+            page = self._get(f"/dags/{dag_id}/dagRuns?{query}&offset={len(found)}")
             runs = (page or {}).get("dag_runs", [])
             found += runs
             if len(runs) < 100:

@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
+from qianmian.setting_rules import PREFIX, RULES, misspelt_variables, names_a_shop, nearest
 from qianmian.step import StepError
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
 ALERT_WEBHOOK = "QIANMIAN_ALERT_WEBHOOK"
+_TYPES: Mapping[str, type] = {"str": str, "int": int, "float": float}
 _PASSWORD = re.compile(r"password\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
 _WHERE_AND_WHEN = (
     *("home", "default_as_of", "schedule", "train_schedule", "forget_schedule", "daily_shop"),
@@ -103,21 +104,10 @@ class Settings:
 
     @property
     def publish_by_cron(self) -> str:
-        """Cron (UTC) of the moment in `publish_by`; empty where there is none.
-
-        Raises:
-            StepError: it is no time of day.
-
-        """
+        """Cron (UTC) of the moment in `publish_by`; empty where there is none."""
         if not self.publish_by:
             return ""
-        try:
-            moment = datetime.strptime(self.publish_by, "%H:%M")
-        except ValueError:
-            raise StepError(
-                f"publish_by = {self.publish_by!r} is no time of day.",
-                "Give hh:mm, UTC, such as 06:00; or nothing.",
-            ) from None
+        moment = datetime.strptime(self.publish_by, "%H:%M")
         return f"{moment.minute} {moment.hour} * * *"
 
     def as_of(self, moment: datetime, scheduled: bool) -> str:
@@ -152,74 +142,126 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
     """Load one shop's settings. A shop without a section of its own has the defaults.
 
     Raises:
-        StepError: a name is unknown or a value has the wrong type.
+        StepError: names or values are wrong. It lists them all, each with its place and what is allowed there.
 
     """
-    if not shop.replace("_", "").replace("-", "").isalnum():
+    if not names_a_shop(shop):
         raise StepError(
             f"{shop!r} cannot name a shop: it becomes a folder's name.", "Use letters, digits, _ and - only."
         )
-    data = tomllib.loads(file.read_text())
-    defaults: dict[str, Any] = data.pop("defaults", {})
-    shops: dict[str, dict[str, Any]] = data.pop("shops", {})
-    known = {f.name for f in fields(Settings)} - {"shop", "home"}
-    sections = {"defaults": defaults, **{f"shops.{name}": section for name, section in shops.items()}}
-    unknown = sorted(
-        [f"[{name}] (a section)" for name in data]
-        + [f"{key} in [{name}]" for name, section in sections.items() for key in section if key not in known]
-    )
-    if unknown:
-        raise StepError(
-            f"{file.name}: unknown setting {', '.join(unknown)}.",
-            f"Known settings: {', '.join(sorted(known))}.",
-        )
-    values = {**defaults, **shops.get(shop, {})}
-    for key, value in environ.items():
-        name = key.removeprefix("QIANMIAN_").lower()
-        if key.startswith("QIANMIAN_") and name in known:
-            values[name] = _of_type(key, value, type(defaults[name]))
-    for name in sorted(known):
-        if not isinstance(values.get(name), type(defaults.get(name, ""))):
-            raise StepError(
-                f"{file.name}: {name} = {values.get(name)!r} is not a {type(defaults.get(name, '')).__name__}.",
-                f"Give {name} a value like its default in [defaults], {defaults.get(name)!r}.",
+    data = _parsed(file)
+    kinds = {f.name: _TYPES[str(f.type)] for f in fields(Settings) if f.name not in ("shop", "home")}
+    wrong = _unknown_names(data, set(kinds), file)
+    wrong += [
+        f"{name} is set, and nothing reads it: {meant} is meant"
+        for name, meant in misspelt_variables(environ, kinds).items()
+    ]
+    values, places = _in_force(data, shop, environ, set(kinds), file)
+    has_password = False
+    for name, kind in kinds.items():
+        if name not in values:
+            wrong.append(f"{name} is missing in [defaults] of {file.name}")
+            continue
+        value = values[name] = _of_type(values[name], kind, from_text=places[name].startswith(PREFIX))
+        if isinstance(value, str) and _PASSWORD.search(value):
+            # Its value is not shown: it would stand in logs and on Airflow's pages all the same.
+            has_password = True
+            wrong.append(
+                f"{places[name]}: the address in {name} holds a password, which would stand in logs and "
+                "process lists"
             )
-    _refuse_passwords(values, file)
-    if values["time_zone"] not in available_timezones():
-        raise StepError(
-            f"{file.name}: time_zone = {values['time_zone']!r} is no time zone.",
-            "Give it a name of the IANA database such as Asia/Shanghai, Europe/London or UTC.",
-        )
+        elif type(value) is not kind or not RULES[name].holds(value):
+            wrong.append(f"{places[name]}: {name} = {value!r}, allowed is {RULES[name].allowed}")
+    if wrong:
+        raise _refusal(wrong, has_password)
     return Settings(shop=shop, home=home(environ), **values)
 
 
-def _of_type(variable: str, text: str, kind: type) -> Any:
-    """Return what a variable of the environment says, as its setting's type.
+def _parsed(file: Path) -> dict[str, Any]:
+    """Read the file of settings.
 
     Raises:
-        StepError: it says something else.
+        StepError: it is not TOML.
 
     """
     try:
-        return kind(text)
-    except ValueError:
-        raise StepError(f"{variable}={text} is no {kind.__name__}.", f"Give {variable} one.") from None
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StepError(
+            f"{file} is not TOML: {error}.",
+            'Correct that line: name = value, and texts in quotes, such as currency = "EUR".',
+        ) from None
 
 
-def _refuse_passwords(values: Mapping[str, Any], file: Path) -> None:
-    """Refuse an address with a password in it: settings are shown in logs, process lists and Airflow's pages.
+def _unknown_names(data: Mapping[str, Any], known: set[str], file: Path) -> list[str]:
+    """Return, in words, the sections and keys that are none: of every shop, so that a slip is seen at once."""
+    unknown = [
+        f"[{name}] in {file.name} is no section: [defaults] and [shops.<name>] are"
+        for name, section in data.items()
+        if name not in ("defaults", "shops") or not isinstance(section, dict)
+    ]
+    for name, section in _sections(data).items():
+        if not isinstance(section, dict):
+            unknown.append(f"{name} in {file.name} is no section: write [{name}]")
+            continue
+        for key in section:
+            if key not in known:
+                meant = nearest(key, known)
+                hint = f": {meant} is meant" if meant else f". Known are {', '.join(sorted(known))}"
+                unknown.append(f"{key} in [{name}] of {file.name} is no setting{hint}")
+    return unknown
 
-    Raises:
-        StepError: names the setting, not the value.
 
-    """
-    for name, value in values.items():
-        if isinstance(value, str) and _PASSWORD.search(value):
-            raise StepError(
-                f"{file.name}: the address in {name} holds a password: it would stand in logs and process lists.",
-                "Take it out. PostgreSQL's goes into PGPASSWORD or a password file (PGPASSFILE), S3's keys where "
-                "boto3 finds them.",
-            )
+def _sections(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections that hold settings, by their names as the file writes them."""
+    defaults, shops = data.get("defaults"), data.get("shops")
+    found = {f"shops.{name}": section for name, section in shops.items()} if isinstance(shops, dict) else {}
+    return {**({"defaults": defaults} if isinstance(defaults, dict) else {}), **found}
+
+
+def _in_force(
+    data: Mapping[str, Any], shop: str, environ: Mapping[str, str], known: set[str], file: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values that hold for a shop, and where each of them stands."""
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    sections = _sections(data)
+    for section in ("defaults", f"shops.{shop}"):
+        found = sections.get(section, {})
+        for name, value in found.items() if isinstance(found, dict) else ():
+            if name in known:
+                values[name], places[name] = value, f"[{section}] of {file.name}"
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name in known:
+            values[name], places[name] = text, variable
+    return values, places
+
+
+def _of_type(value: Any, kind: type, *, from_text: bool) -> Any:
+    """Return a value as its setting's type; as it is, where it says something else."""
+    if from_text:
+        try:
+            return kind(value)
+        except ValueError:
+            return value
+    return float(value) if kind is float and type(value) is int else value
+
+
+def _refusal(wrong: list[str], has_password: bool) -> StepError:
+    """Return the error that lists all that is wrong."""
+    what = (
+        f"A setting is wrong: {wrong[0]}."
+        if len(wrong) == 1
+        else "\n  ".join([f"{len(wrong)} settings are wrong:", *(f"{line}." for line in wrong)])
+    )
+    remedy = "Correct what is named; what each setting means stands beside its default in qianmian.toml."
+    if has_password:
+        remedy += (
+            " Take passwords out: PostgreSQL's goes into PGPASSWORD or a password file (PGPASSFILE), S3's keys "
+            "where boto3 finds them."
+        )
+    return StepError(what, remedy)
 
 
 def load_daily(environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FILE) -> Settings:
@@ -229,4 +271,4 @@ def load_daily(environ: Mapping[str, str] = os.environ, file: Path = SETTINGS_FI
 
 def shop_names(file: Path = SETTINGS_FILE) -> list[str]:
     """Return the shops that have a section of their own."""
-    return list(tomllib.loads(file.read_text()).get("shops", {}))
+    return list(_parsed(file).get("shops", {}))

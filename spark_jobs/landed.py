@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from expectations.tables import landing_dir
+from expectations.tables import day_in, landing_dir
 from qianmian.step import StepError
 
 #: Day of a state feed's file without a day in its path: known from the beginning.
 ALWAYS = date(1970, 1, 1)
-_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(\d\d)\2(\d\d)(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,6 @@ class Landed:
     def day(self) -> date | None:
         """The day it arrived on, as its path says; None: undated."""
         return day_in(self.path)
-
-
-def day_in(path: str) -> date | None:
-    """Return the last calendar day in a path, written 2026-10-31 or 20261031."""
-    for year, _, month, day in reversed(_DAY.findall(path)):
-        try:
-            return date(int(year), int(month), int(day))
-        except ValueError:
-            continue
-    return None
 
 
 def read_landing(lake: Path) -> dict[str, Landed]:

@@ -37,10 +37,12 @@ def check_freshness(warehouse: Path, as_of: str) -> dict[str, Any]:
     if not warehouse.exists():
         raise StepError(f"{warehouse} is not there: nothing was ever published.", _REMEDY)
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        rows = connection.table(DATA_FRESHNESS.name).fetchall()
+        found = connection.table(DATA_FRESHNESS.name)
+        # Its own columns: an earlier release may have made the view.
+        columns, rows = found.columns, found.fetchall()
     if not rows:
         raise StepError(f"{warehouse} knows of no run.", _REMEDY)
-    row = dict(zip(DATA_FRESHNESS.column_names, rows[0], strict=True))
+    row = dict(zip(columns, rows[0], strict=True))
     if row["as_of_date"] is None or str(row["as_of_date"]) < as_of:
         there = (
             f"those in place are of {row['as_of_date']}, published {row['published_at']:%Y-%m-%d %H:%M} UTC"

@@ -45,7 +45,7 @@ def build_warehouse(file: Path, lake: Path, runs: list[PipelineRun]) -> dict[str
     with duckdb.connect(str(file)) as connection:
         connection.execute("set memory_limit = '2GB'")
         for table in PUBLISHED.values():
-            files = [history_file(lake, table.name, latest.as_of_date, latest.run_id)] if latest else []
+            files = [history_file(lake, table.name, latest)] if latest else []
             if latest and not files[0].exists():
                 raise StepError(
                     f"{files[0]} is gone: the latest published tables (of {latest.as_of_date}) are read from it.",
@@ -53,11 +53,7 @@ def build_warehouse(file: Path, lake: Path, runs: list[PipelineRun]) -> dict[str
                 )
             _load(connection, table, files)
         _load_runs(connection, runs, latest)
-        refused = [
-            history_file(lake, REFUSED_CHECKS.name, run.as_of_date, run.run_id)
-            for run in runs
-            if run.status == REFUSED
-        ]
+        refused = [history_file(lake, REFUSED_CHECKS.name, run) for run in runs if run.status == REFUSED]
         _load(connection, REFUSED_CHECKS, [path for path in refused if path.exists()])
         _create_history_view(connection, lake, runs)
         connection.execute(
@@ -124,7 +120,7 @@ def _create_history_view(connection: duckdb.DuckDBPyConnection, lake: Path, runs
     described = replace(portraits, key=(*portraits.key, "as_of_date"))
     files = []
     for day, run in standing_runs(runs).items():
-        file = history_file(lake, portraits.name, day, run.run_id)
+        file = history_file(lake, portraits.name, run)
         if file.exists():
             files.append(file)
         else:

@@ -16,10 +16,10 @@ from typing import Any
 
 import duckdb
 
-from expectations.tables import PUBLISHED
+from expectations.tables import PUBLISHED, new_history_file
 from qianmian.step import run_step, step_parser
 from warehouse.candidates import RESULTS, candidates
-from warehouse.history import history_file, prune_history, write_history
+from warehouse.history import prune_history, remove_broken_off, write_history
 from warehouse.relations import count_rows
 from warehouse.run_facts import run_facts
 from warehouse.runs import PUBLISHED as STATUS_PUBLISHED
@@ -64,23 +64,25 @@ def publish(
 
     """
     with only_publisher(warehouse):
+        before = known_runs(lake, warehouse)
+        remove_broken_off(lake, before, as_of, run_id)
+        # The one clock reading of a run: when its tables were put in place, and it was over. It names their files.
+        published_at = datetime.now(UTC).replace(tzinfo=None)
         with candidates(lake, as_of, run_id, generated_at) as tables:
             rows = {name: count_rows(tables[name]) for name in PUBLISHED}
             versions = _model_versions(tables)
             warnings = count_rows(tables[RESULTS], "status <> 'passed'")
             for name, table in PUBLISHED.items():
-                write_history(tables[name], table, history_file(lake, name, as_of, run_id))
+                write_history(tables[name], table, new_history_file(lake, name, as_of, run_id, published_at))
                 log.info("%s: %s rows", name, f"{rows[name]:,}")
-        before = known_runs(lake, warehouse)
         facts = run_facts(lake, as_of)
-        # The one clock reading of a run: when its tables were put in place.
-        published_at = datetime.now(UTC).replace(tzinfo=None)
         run = PipelineRun(
             run_id=run_id,
             as_of_date=date.fromisoformat(as_of),
             status=STATUS_PUBLISHED,
             decision=_decision(as_of, rows, warnings, latest_run(before)),
             generated_at=generated_at,
+            ended_at=published_at,
             published_at=published_at,
             last_event_at=facts.last_event_at,
             input_hash=facts.input_hash,

@@ -24,13 +24,17 @@ def rebuild(lake: Path, warehouse: Path) -> dict[str, int]:
         The rows of each table and view.
 
     Raises:
-        StepError: the lake has no record of any run, or the latest run's history is gone.
+        StepError: the lake has no record of any run, the latest run's history is gone, or another publisher
+            does not end.
 
     """
-    runs = recorded_runs(lake)
-    if not runs:
-        raise StepError(f"{lake / 'published' / 'pipeline_runs'} holds no run.", "Run the daily job: make run.")
     with only_publisher(warehouse):
+        # Not before: a publisher that this has waited for has left a run of its own.
+        runs = recorded_runs(lake)
+        if not runs:
+            raise StepError(
+                f"{lake / 'published' / 'pipeline_runs'} holds no run.", "Run the daily job: make run."
+            )
         return swap_in(warehouse, lake, runs)
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from expectations.tables import REFUSED_CHECKS
+from expectations.tables import REFUSED_CHECKS, new_history_file
 from qianmian.step import run_step
 from warehouse.candidates import read_results, results_file
-from warehouse.history import history_file, prune_history, write_history
+from warehouse.history import prune_history, write_history
 from warehouse.publish import warehouse_parser
 from warehouse.relations import count_rows
 from warehouse.run_facts import RunFacts, run_facts
@@ -58,7 +58,8 @@ def record_refusal(
         reason = f"{failed_step} did not pass: {_in_one_line(why)}"[:WHY_LENGTH]
         earlier = find_run(before, run_id)
         if earlier and earlier.status == PUBLISHED:
-            run = noted_again(earlier, f"Run again and refused: {reason} What it had published stays.")
+            said = f"Run again and refused: {reason} What it had published stays."
+            run = noted_again(earlier, said, _now())
         else:
             run = _refused_run(lake, as_of, run_id, generated_at, reason, latest_run(before))
             _keep_failed_checks(lake, as_of, run_id, generated_at)
@@ -81,12 +82,17 @@ def _refused_run(
         status=REFUSED,
         decision=f"Refused: {reason} {stays}",
         generated_at=generated_at,
+        ended_at=_now(),
         last_event_at=facts.last_event_at,
         input_hash=facts.input_hash,
         rows_in=facts.rows_in,
         rows_quarantined=facts.rows_quarantined,
         report=report_text(lake, run_id),
     )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _known_facts(lake: Path, as_of: str) -> RunFacts:
@@ -99,7 +105,7 @@ def _known_facts(lake: Path, as_of: str) -> RunFacts:
 
 
 def _keep_failed_checks(lake: Path, as_of: str, run_id: str, generated_at: datetime) -> None:
-    file = history_file(lake, REFUSED_CHECKS.name, as_of, run_id)
+    file = new_history_file(lake, REFUSED_CHECKS.name, as_of, run_id, published_at=None)
     results = results_file(lake, as_of, run_id, stages=("", "_clean"))
     if results is None:
         file.unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def rollback(lake: Path, warehouse: Path, why: str) -> dict[str, Any]:
 def _without_lost(lake: Path, runs: list[PipelineRun]) -> list[PipelineRun]:
     """Mark, latest first, the runs whose files are gone, until one can stand."""
     while (run := latest_run(runs)) is not None:
-        lost = [t for t in PUBLISHED if not history_file(lake, t, run.as_of_date, run.run_id).exists()]
+        lost = [t for t in PUBLISHED if not history_file(lake, t, run).exists()]
         if not lost:
             break
         said = f"{run.decision} Cannot be put back: {lost[0]} is gone from the lake."

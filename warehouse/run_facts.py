@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +11,8 @@ from typing import Any
 
 import duckdb
 
-from expectations.tables import FEEDS, clean_dir
+from expectations.tables import FEEDS, arrived_by, clean_dir
 from warehouse.history import read_parquet
-
-_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)(-?)(\d\d)\2(\d\d)(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ def run_facts(lake: Path, as_of: str) -> RunFacts:
         path: entry
         for feed in FEEDS
         for path, entry in _manifest(lake, feed).get("inputs", {}).items()
-        if _arrived_on(path) <= as_of
+        if arrived_by(path, as_of)
     }
     if not inputs:
         return RunFacts()
@@ -51,12 +48,6 @@ def run_facts(lake: Path, as_of: str) -> RunFacts:
 def _manifest(lake: Path, table: str) -> dict[str, Any]:
     file = clean_dir(lake, table) / "_manifest.json"
     return json.loads(file.read_text()) if file.exists() else {}
-
-
-def _arrived_on(path: str) -> str:
-    """Return the last day in a landed file's path; a file without one counts as always known."""
-    days = [f"{year}-{month}-{day}" for year, _, month, day in _DAY.findall(path)]
-    return days[-1] if days else ""
 
 
 def _last_event_at(lake: Path, as_of: str) -> datetime | None:

@@ -1,14 +1,15 @@
 """The runs of the daily job: which published, which were refused, and whose tables stand.
 
 The warehouse in place is the record of them: a run is published when, and only when, the file with its row is in
-place. Each row is also left as JSON in the lake, so that a warehouse that is lost can be made again.
+place. Each row is then also left as JSON in the lake, so that a warehouse that is lost can be made again, and one
+that is older than the lake (brought back from a backup) gets its later runs with the next publishing.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 
 import duckdb
 
-from expectations.tables import run_dir
+from expectations.tables import PIPELINE_RUNS, run_dir
 from qianmian.step import read_reports, write_atomically
+from warehouse.relations import typed
 
 PUBLISHED = "published"
 REFUSED = "refused"
@@ -36,6 +38,7 @@ class PipelineRun:
     status: str
     decision: str
     generated_at: datetime
+    ended_at: datetime
     published_at: datetime | None = None
     last_event_at: datetime | None = None
     input_hash: str | None = None
@@ -65,7 +68,11 @@ def _place(run: PipelineRun) -> tuple[date, datetime, str]:
 def with_run(runs: Iterable[PipelineRun], run: PipelineRun) -> list[PipelineRun]:
     """Return the runs with this one in place of an earlier row of the same id, ordered by start."""
     others = [other for other in runs if other.run_id != run.run_id]
-    return sorted([*others, run], key=lambda r: (r.generated_at, r.run_id))
+    return _in_order([*others, run])
+
+
+def _in_order(runs: Iterable[PipelineRun]) -> list[PipelineRun]:
+    return sorted(runs, key=lambda run: (run.generated_at, run.run_id))
 
 
 def find_run(runs: Iterable[PipelineRun], run_id: str) -> PipelineRun | None:
@@ -74,35 +81,57 @@ def find_run(runs: Iterable[PipelineRun], run_id: str) -> PipelineRun | None:
 
 
 def known_runs(lake: Path, warehouse: Path) -> list[PipelineRun]:
-    """Read all runs from the warehouse in place, else from the lake's records of them.
+    """Read all runs from the warehouse in place, and those that it lacks from the lake's records of them.
 
-    A warehouse that cannot be read (another program has it open for writing, or it is damaged) never stops the
-    daily job: the lake holds the same rows.
+    A record is left after the swap, so its run was in place: a warehouse without it is an older one. A warehouse
+    that cannot be read (another program has it open for writing, or it is damaged) never stops the daily job: the
+    lake holds the same rows.
     """
     if warehouse.exists():
         try:
             with duckdb.connect(str(warehouse), read_only=True) as connection:
-                rows = connection.table("pipeline_runs").order("generated_at, run_id")
+                rows = stored_runs(connection).order("generated_at, run_id")
                 runs = [_from_row(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()]
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             log.warning("%s cannot be read (%s): its runs are taken from the lake", warehouse, reason)
         else:
             _repair_records(lake, runs)
-            return runs
+            lacking = recorded_runs(lake, but={_record_file(lake, run) for run in runs})
+            for run in lacking:
+                log.warning("%s lacks run %s of %s: it is taken from the lake", warehouse, run.run_id,
+                            run.as_of_date)  # fmt: skip
+            return _in_order([*runs, *lacking])
     return recorded_runs(lake)
 
 
-def recorded_runs(lake: Path) -> list[PipelineRun]:
-    """Read all runs from the lake's records, `published/pipeline_runs/<run_id>.json`."""
+def stored_runs(connection: duckdb.DuckDBPyConnection, name: str = PIPELINE_RUNS.name) -> duckdb.DuckDBPyRelation:
+    """Return a warehouse's `pipeline_runs` with today's columns: an earlier release may have written the file.
+
+    Args:
+        connection: to the warehouse.
+        name: the table's, where the warehouse is attached under a name.
+
+    """
+    rows = connection.table(name)
+    if "ended_at" not in rows.columns:
+        rows = rows.project("*, coalesce(published_at, generated_at) as ended_at")
+    return typed(rows, PIPELINE_RUNS)
+
+
+def recorded_runs(lake: Path, but: Collection[Path] = ()) -> list[PipelineRun]:
+    """Read all runs from the lake's records, `published/pipeline_runs/<run_id>.json`, but those of some files."""
     runs = []
     for path in _records_dir(lake).glob("*.json"):
+        if path in but:
+            continue
         row = json.loads(path.read_text())
-        for name in ("generated_at", "published_at", "last_event_at"):
-            row[name] = datetime.fromisoformat(row[name]) if row[name] else None
+        for name in ("generated_at", "published_at", "last_event_at", "ended_at"):
+            row[name] = datetime.fromisoformat(row[name]) if row.get(name) else None
+        row["ended_at"] = row["ended_at"] or row["published_at"] or row["generated_at"]
         row["as_of_date"] = date.fromisoformat(row["as_of_date"])
         runs.append(_from_row(row))
-    return sorted(runs, key=lambda run: (run.generated_at, run.run_id))
+    return _in_order(runs)
 
 
 def record(lake: Path, run: PipelineRun) -> None:
@@ -141,6 +170,6 @@ def _record_file(lake: Path, run: PipelineRun) -> Path:
     return _records_dir(lake) / f"{run_dir(lake, run.run_id).name}.json"
 
 
-def noted_again(run: PipelineRun, note: str) -> PipelineRun:
+def noted_again(run: PipelineRun, note: str, ended_at: datetime) -> PipelineRun:
     """Return a published run's row with a note on what happened to the run since."""
-    return replace(run, decision=f"{run.decision} {note}")
+    return replace(run, decision=f"{run.decision} {note}", ended_at=ended_at)

@@ -1,5 +1,5 @@
 -- How did the last runs end? · 最近的运行结果如何？
--- Newest first. is_latest marks the run whose tables you are reading.
+-- The run that ended last comes first. is_latest marks the run whose tables you are reading.
 -- Returns: as_of_date, status, is_latest, published_at, rows_in, quarantined_share, published_rows, decision
 select
     as_of_date,
@@ -11,5 +11,5 @@ select
     published_rows,
     decision
 from pipeline_runs
-order by generated_at desc, run_id asc
+order by ended_at desc, run_id asc
 limit 20

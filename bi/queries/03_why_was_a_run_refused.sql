@@ -12,4 +12,4 @@ select
     r.decision
 from refused_checks as c
 inner join pipeline_runs as r on c.run_id = r.run_id
-order by r.generated_at desc, c.table_name asc, c.check_name asc
+order by r.ended_at desc, c.table_name asc, c.check_name asc

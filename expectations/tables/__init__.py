@@ -11,6 +11,7 @@ decimal(p,s), embedding (a fixed-size list of float32; only ever inside the lake
 from __future__ import annotations
 
 from expectations.tables.clean import CLEAN
+from expectations.tables.days import arrived_by, day_in
 from expectations.tables.features import FEATURES
 from expectations.tables.feeds import (
     ACTION_FEEDS,
@@ -31,7 +32,10 @@ from expectations.tables.places import (
     encoders_dir,
     features_db,
     history_dir,
+    history_stem,
+    kept_history_file,
     landing_dir,
+    new_history_file,
     outputs_dir,
     receipts_dir,
     recommender_training_dir,
@@ -66,14 +70,19 @@ __all__ = [
     "STATE_FEEDS",
     "Column",
     "Table",
+    "arrived_by",
     "claim_file",
     "clean_dir",
+    "day_in",
     "embeddings_dir",
     "encoder_training_dir",
     "encoders_dir",
     "features_db",
     "history_dir",
+    "history_stem",
+    "kept_history_file",
     "landing_dir",
+    "new_history_file",
     "outputs_dir",
     "receipts_dir",
     "recommender_training_dir",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 EVALUATION_DAYS = 7  # days after the as-of date that later_purchases, and so model_metrics, looks at
@@ -37,8 +38,26 @@ def outputs_dir(lake: Path, as_of: str) -> Path:
 
 
 def history_dir(lake: Path, table: str, as_of: str) -> Path:
-    """Published history: `<run_id>.parquet` per run of the day."""
+    """Published history: one file per publishing of the day."""
     return lake / "published" / table / f"as_of_date={as_of}"
+
+
+def history_stem(run_id: str, published_at: datetime | None) -> str:
+    """Name of one publishing. A run that is published again has another: what stands is never written over."""
+    moment = f"~{published_at:%Y%m%dT%H%M%S%f}" if published_at else ""
+    return f"{_as_name(run_id)}{moment}"
+
+
+def new_history_file(lake: Path, table: str, as_of: str, run_id: str, published_at: datetime | None) -> Path:
+    """Where one table of one publishing is written."""
+    return history_dir(lake, table, as_of) / f"{history_stem(run_id, published_at)}.parquet"
+
+
+def kept_history_file(lake: Path, table: str, as_of: str, run_id: str, published_at: datetime | None) -> Path:
+    """Where one table of one publishing lies: earlier releases named it by its run alone."""
+    file = new_history_file(lake, table, as_of, run_id, published_at)
+    earlier = new_history_file(lake, table, as_of, run_id, None)
+    return earlier if not file.exists() and earlier.exists() else file
 
 
 def receipts_dir(lake: Path) -> Path:
@@ -48,7 +67,7 @@ def receipts_dir(lake: Path) -> Path:
 
 def run_dir(lake: Path, run_id: str) -> Path:
     """One run's reports: `<step>.json`, and its check page."""
-    return lake / "runs" / run_id.replace(":", "-").replace("/", "-")
+    return lake / "runs" / _as_name(run_id)
 
 
 def recommenders_dir(lake: Path) -> Path:
@@ -71,6 +90,10 @@ def encoder_training_dir(lake: Path, as_of: str) -> Path:
     "it.
     """
     return encoders_dir(lake) / "training" / f"as_of_date={as_of}"
+
+
+def _as_name(run_id: str) -> str:
+    return run_id.replace(":", "-").replace("/", "-")
 
 
 def claim_file(lake: Path) -> Path:

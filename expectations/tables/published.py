@@ -91,8 +91,10 @@ PIPELINE_RUNS = Table(
         "status! string | published, refused, rolled_back (published, then taken back), or expired (published, "
         "and its rows since deleted as kept long enough).",
         "decision! string | What was decided and why, in words.",
-        "generated_at! timestamp | When the run started (UTC).",
+        "generated_at! timestamp | When the run started (UTC); of a backfilled run, when it was due.",
         "published_at timestamp | When the set was put in place (UTC); null where refused.",
+        "ended_at! timestamp | When it really ended (UTC), whenever it was due: when what became of it was "
+        "written here. Of runs that were recorded without it: published_at, else generated_at.",
         "is_latest! boolean | Whether the tables now in place are this run's.",
         "last_event_at timestamp | Latest event that the run read.",
         "input_hash string | SHA-256 over the landed files' checksums.",
@@ -127,16 +129,18 @@ DATA_FRESHNESS = Table(
         "hours_since_published double | Hours since they were put in place, counted when the view is read.",
         "last_event_at timestamp | The last event that they rest on (UTC).",
         "is_fresh! boolean | Whether the tables are of yesterday or later.",
-        "last_run_id! string | The run that started last.",
+        "last_run_id! string | The run that ended last.",
         "last_run_as_of_date! date | Day it worked for.",
         "last_run_status! string | published, refused, rolled_back or expired.",
         "last_run_decision! string | What was decided and why, in words.",
-        "last_run_started_at! timestamp | When it started (UTC).",
+        "last_run_started_at! timestamp | When it started (UTC); of a backfilled run, when it was due.",
+        "last_run_ended_at! timestamp | When it really ended (UTC).",
         "last_refused_run_id string | The run refused last, whatever came after it; null where none ever was.",
         "last_refused_as_of_date date | Day it worked for.",
         "last_refused_decision string | Why, in words.",
-        "last_refused_started_at timestamp | When it started (UTC).",
-        "is_refused_since! boolean | Whether that run started after the one whose tables are in place.",
+        "last_refused_started_at timestamp | When it started (UTC); of a backfilled run, when it was due.",
+        "last_refused_ended_at timestamp | When it really ended (UTC).",
+        "is_refused_since! boolean | Whether that was after the tables in place were put there.",
     ),
 )
 #: In SQL that DuckDB and PostgreSQL read alike; {runs} is the table of runs.
@@ -156,15 +160,17 @@ select
     last_run.status as last_run_status,
     last_run.decision as last_run_decision,
     last_run.generated_at as last_run_started_at,
+    last_run.ended_at as last_run_ended_at,
     last_refused.run_id as last_refused_run_id,
     last_refused.as_of_date as last_refused_as_of_date,
     last_refused.decision as last_refused_decision,
     last_refused.generated_at as last_refused_started_at,
+    last_refused.ended_at as last_refused_ended_at,
     last_refused.run_id is not null
-    and coalesce(last_refused.generated_at > latest.generated_at, true) as is_refused_since
-from (select * from {runs} order by generated_at desc, run_id desc limit 1) as last_run
+    and coalesce(last_refused.ended_at > latest.published_at, true) as is_refused_since
+from (select * from {runs} order by ended_at desc, generated_at desc, run_id desc limit 1) as last_run
 left join (select * from {runs} where is_latest) as latest on true
 left join (
-    select * from {runs} where status = 'refused' order by generated_at desc, run_id desc limit 1
+    select * from {runs} where status = 'refused' order by ended_at desc, generated_at desc, run_id desc limit 1
 ) as last_refused on true
 """

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from expectations.tables import PUBLISHED, history_dir
+from expectations.tables import PUBLISHED
+from warehouse.history import history_file
+from warehouse.runs import find_run, recorded_runs
 
 RUN_COLUMNS = ("run_id", "generated_at")
 Tables = dict[str, list[tuple[object, ...]]]
@@ -15,9 +17,12 @@ Tables = dict[str, list[tuple[object, ...]]]
 def published_tables(lake: Path, as_of: str, run_id: str) -> Tables:
     """Return all that a run published for a day, each table sorted, without the columns that name the run."""
     exclude = ", ".join(RUN_COLUMNS)
+    run = find_run(recorded_runs(lake), run_id)
+    assert run is not None
+    assert str(run.as_of_date) == as_of
     tables = {}
     for table in PUBLISHED:
-        file = history_dir(lake, table, as_of) / f"{run_id}.parquet"
+        file = history_file(lake, table, run)
         rows = duckdb.sql(f"select * exclude ({exclude}) from read_parquet('{file}') order by all").fetchall()
         assert rows, f"{table} of {as_of} is empty"
         tables[table] = rows

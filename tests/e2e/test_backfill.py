@@ -70,6 +70,15 @@ def test_days_in_order_one_at_a_time(scheduled: AirflowForTests) -> None:
         assert datetime.fromisoformat(one["end_date"]) <= datetime.fromisoformat(other["start_date"])
     with pytest.raises(StepError, match="later than TO"):
         backfill(scheduled.local, "nothing", LAST, FIRST)
+    # Another shop's backfill of the same days neither counts these runs as its own nor writes over them.
+    assert backfill(scheduled.local, "void", FIRST, FIRST) == {"2026-09-20": "failed"}
+    after = scheduled.api.runs_due(DAG_ID, "2026-09-21T00:00:00Z", "2026-09-23T23:59:59Z")
+    known = ("dag_run_id", "conf", "end_date")
+    assert [[run[name] for name in known] for run in after] == [[run[name] for name in known] for run in runs]
+    with duckdb.connect(str(scheduled.settings("void").warehouse), read_only=True) as connection:
+        assert connection.execute("select as_of_date::varchar, status from pipeline_runs").fetchall() == [
+            ("2026-09-20", "refused")
+        ]
 
 
 @pytest.mark.skipif(not DAYS, reason="takes minutes a day: QIANMIAN_BACKFILL_DAYS=2 runs it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,9 @@ import pytest
 
 from expectations.tables import PUBLISHED
 from preview.reading import Reading, UnreadableError, identity, open_reading
+from preview.shop import last_runs
 from tests.preview.small_shop import DAYS, RICH, publish_day
+from tests.warehouse.earlier_release import as_before_ended_at
 
 Read = Callable[..., Reading]
 
@@ -155,6 +156,16 @@ def test_tables_of_an_older_release_are_missing_and_said_to_be(shop: Path) -> No
         assert rows == [{"taste_segment": None}]
 
 
+def test_runs_of_an_older_release_are_told_in_the_order_in_which_they_ended(shop: Path) -> None:
+    publish_day(shop, "2026-11-01", "r2", number=1, users=8)
+    warehouse = shop / "warehouse.duckdb"
+    as_before_ended_at(warehouse)
+    with open_reading(warehouse, shop / "lake") as reading:
+        runs = last_runs(reading)
+    assert [run["run_id"] for run in runs] == ["r2", "r1"]
+    assert all(run["ended_at"] == run["published_at"] for run in runs)
+
+
 def test_history_that_is_gone_is_missing(shop: Path) -> None:
     publish_day(shop, "2026-11-01", "r2", number=1, users=8)
     shutil.rmtree(shop / "lake" / "published" / "user_traits" / "as_of_date=2026-10-31")
@@ -169,7 +180,8 @@ def test_a_file_that_goes_away_while_it_is_read(shop: Path) -> None:
 
     def read_it_late() -> None:
         with open_reading(warehouse, lake, date(2026, 10, 31)) as reading:
-            os.unlink(lake / "published" / "user_traits" / "as_of_date=2026-10-31" / "r1.parquet")
+            [file] = (lake / "published" / "user_traits" / "as_of_date=2026-10-31").iterdir()
+            file.unlink()
             reading.ask("from today.user_traits")
 
     with pytest.raises(UnreadableError) as error:

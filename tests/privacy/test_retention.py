@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +19,30 @@ from tests.privacy.shop import DAYS, PublishedShop
 from warehouse.rollback import rollback
 
 LATER = ("2026-11-01", "2026-11-02")
+ROOT = Path(__file__).resolve().parents[2]
+#: The step, which kills itself with the n-th call of one of its functions.
+KILLED = """
+import os, signal, sys
+from privacy import apply_retention as step
+
+name, n = sys.argv[1], int(sys.argv[2])
+real, calls = getattr(step, name), []
+
+def call(*args):
+    result = real(*args)
+    calls.append(name)
+    if len(calls) == n:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(step, name, call)
+step.main(sys.argv[3:])
+"""
+
+
+def files_of(shop: PublishedShop, day: str) -> list[Path]:
+    """Return the files of a day's history, of tables that are published whole."""
+    return sorted((shop.lake / "published").glob(f"*/as_of_date={day}/*.parquet"))
 
 
 def keep(
@@ -62,6 +90,43 @@ def test_the_two_latest_days_stay_however_old(four_days: PublishedShop) -> None:
     assert keep(four_days, "2036-01-01", history=1)["history_days"] == list(DAYS)
     assert keep(four_days, "2036-01-01", history=1)["history_days"] == []
     assert rollback(four_days.lake, four_days.warehouse, "a test")["standing"] == "run-2"
+
+
+@pytest.mark.parametrize(
+    ("killed_in", "after", "left"),
+    [("swap_in", 1, len(PUBLISHED)), ("record", 1, len(PUBLISHED)), ("history_file", 5, len(PUBLISHED) - 4)],
+)
+def test_killed_between_the_swap_and_the_last_file_the_next_run_deletes_what_is_left(
+    four_days: PublishedShop, killed_in: str, after: int, left: int
+) -> None:
+    latest = query(four_days, "from home_recommendations order by all")
+    where = [f"--lake={four_days.lake}", f"--warehouse={four_days.warehouse}"]
+    process = subprocess.run(
+        [
+            *(sys.executable, "-c", KILLED, killed_in, str(after), *where),
+            *("--as-of=2026-11-02", "--run-id=killed", "--keep-history-days=2"),
+        ],
+        cwd=ROOT,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert query(four_days, "select status from pipeline_runs where run_id = 'run-0'") == [("expired",)]
+    assert len(files_of(four_days, DAYS[0])) == left
+    others = [path for day in (DAYS[1], *LATER) for path in files_of(four_days, day)]
+
+    # Nothing has to expire for it: not even with history kept for ever.
+    assert keep(four_days, "2026-11-02")["history_days"] == []
+    assert list((four_days.lake / "published").glob(f"*/as_of_date={DAYS[0]}")) == []
+    assert [path for day in (DAYS[1], *LATER) for path in files_of(four_days, day)] == others
+    assert query(four_days, "from home_recommendations order by all") == latest
+    assert not any(keep(four_days, "2026-11-02", history=2).values())
+
+
+def test_a_day_that_expired_and_was_run_again_stays(four_days: PublishedShop) -> None:
+    assert keep(four_days, "2026-11-02", history=2)["history_days"] == [DAYS[0]]
+    four_days.publish_day(DAYS[0], 0)
+    assert not any(keep(four_days, "2026-11-02").values())
+    assert len(files_of(four_days, DAYS[0])) == len(PUBLISHED)
 
 
 def test_texts_of_rejected_rows_go_and_their_reasons_stay(shop: PublishedShop) -> None:

@@ -1,4 +1,4 @@
-"""What Spark runs on, what pseudonyms are made with, what a path says of its day."""
+"""What Spark runs on, what pseudonyms are made with, which files are read again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from qianmian.step import StepError
 from spark_jobs.java import java_home
-from spark_jobs.landed import Landed, changed_since, day_in, plan
+from spark_jobs.landed import Landed, changed_since, plan
 from spark_jobs.pseudonyms import Pseudonyms, existing_key, read_key
 
 
@@ -54,22 +54,6 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("QIANMIAN_PSEUDONYM_KEY", "short")
     with pytest.raises(StepError, match="fewer than 16"):
         read_key(file)
-
-
-@pytest.mark.parametrize(
-    ("path", "day"),
-    [
-        ("events/2026-10-31.jsonl", date(2026, 10, 31)),
-        ("events/part_20261031.csv.gz", date(2026, 10, 31)),
-        ("events/date=2026-10-30/2026-10-31-v2.csv", date(2026, 10, 31)),
-        ("events/2026-10-31/part-00001.csv", date(2026, 10, 31)),
-        ("events/2026-02-30.csv", None),
-        ("events/order120261031.csv", None),
-        ("items/catalogue.csv", None),
-    ],
-)
-def test_the_day_of_a_file(path: str, day: date | None) -> None:
-    assert day_in(path) == day
 
 
 def known(*days: str) -> dict[str, dict[str, str]]:

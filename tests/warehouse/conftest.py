@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from expectations.tables import PUBLISHED, history_dir
 from tests.candidate_tables import (
     GENERATED_AT,
     candidate_tables,
@@ -19,7 +20,9 @@ from tests.candidate_tables import (
     write_candidates,
     write_check_results,
 )
+from warehouse.history import history_file
 from warehouse.publish import publish
+from warehouse.runs import PipelineRun, recorded_runs
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -55,6 +58,26 @@ def run_day(lake: Path, warehouse: Path, prepare: Callable[..., None]) -> Callab
         return publish(lake, as_of, run_id, warehouse, next(started), "c" * 64)
 
     return run
+
+
+@pytest.fixture
+def as_of_before(lake: Path) -> Callable[[], None]:
+    """Give every file of history the name that earlier releases gave it: its run's alone."""
+
+    def rename() -> None:
+        for run in recorded_runs(lake):
+            for table in PUBLISHED:
+                file = history_file(lake, table, run)
+                if file.exists():
+                    file.rename(history_dir(lake, table, str(run.as_of_date)) / f"{run.run_id}.parquet")
+
+    return rename
+
+
+@pytest.fixture
+def recorded(lake: Path) -> Callable[[str], PipelineRun]:
+    """Return a run's row as the lake has it."""
+    return lambda run_id: next(run for run in recorded_runs(lake) if run.run_id == run_id)
 
 
 @pytest.fixture

@@ -51,10 +51,41 @@ def test_the_view_says_what_was_refused_since_and_why(
     assert row[:6] == ("r1", False, "refused", "r2", YESTERDAY, True)
     assert row[6].startswith("Refused: check_tables did not pass: a check did not hold")
     # What was refused and then mended is history: the last run and the last refusal are told apart.
-    refuse(lake, warehouse, BEFORE, "r0", hours=-5)
     run_day(str(YESTERDAY), "r3")
-    run_day(str(YESTERDAY), "r4")
-    assert query("select is_refused_since, last_refused_run_id from data_freshness") == [(True, "r2")]
+    assert query("select is_refused_since, last_refused_run_id, last_run_id from data_freshness") == [
+        (False, "r2", "r3")
+    ]
+
+
+def test_the_last_run_is_the_one_that_really_ended_last(
+    run_day: RunDay, query: Query, lake: Path, warehouse: Path
+) -> None:
+    began = datetime.now(UTC).replace(tzinfo=None)
+    run_day(str(YESTERDAY), "r1")
+    # A backfill of long past days: its runs were due before the one whose tables are in place.
+    refuse(lake, warehouse, BEFORE - timedelta(days=400), "backfill-1", hours=-9600)
+    asked = "select last_run_id, last_run_status, last_refused_run_id, is_refused_since from data_freshness"
+    assert query(asked) == [("backfill-1", "refused", "backfill-1", True)]
+    started, ended, refused = query(
+        "select last_run_started_at, last_run_ended_at, last_refused_ended_at from data_freshness"
+    )[0]
+    assert started == GENERATED_AT - timedelta(hours=9600)
+    assert began < ended == refused < datetime.now(UTC).replace(tzinfo=None)
+    run_day(str(YESTERDAY), "r2")
+    assert query(asked) == [("r2", "published", "backfill-1", False)]
+    assert query("select ended_at = published_at from pipeline_runs where run_id = 'r2'") == [(True,)]
+
+
+def test_a_published_run_that_is_run_again_and_refused_ends_again(
+    run_day: RunDay, query: Query, lake: Path, warehouse: Path
+) -> None:
+    run_day(str(BEFORE), "r1")
+    run_day(str(YESTERDAY), "r2")
+    refuse(lake, warehouse, BEFORE, "r1", hours=0)
+    assert query("select last_run_id, last_run_status, run_id, is_refused_since from data_freshness") == [
+        ("r1", "published", "r2", False)
+    ]
+    assert query("select ended_at > published_at from pipeline_runs order by run_id") == [(True,), (False,)]
 
 
 def test_a_refusal_before_what_stands_is_no_news(

@@ -112,9 +112,9 @@ def test_same_day_twice_keeps_the_last_and_the_superseded_files_one_publishing_l
     run_day("2026-10-31", "r2", users=5)
     assert query("select distinct run_id from user_portraits_history") == [("r2",)]
     folder = history_dir(lake, "user_portraits", "2026-10-31")
-    assert sorted(path.name for path in folder.iterdir()) == ["r1.parquet", "r2.parquet"]
+    assert sorted(path.name.split("~")[0] for path in folder.iterdir()) == ["r1", "r2"]
     run_day("2026-11-01", "r3")
-    assert [path.name for path in folder.iterdir()] == ["r2.parquet"]
+    assert [path.name.split("~")[0] for path in folder.iterdir()] == ["r2"]
     assert query("select run_id, count(*) from user_portraits_history group by 1 order by 1") == [
         ("r2", 5),
         ("r3", 3),

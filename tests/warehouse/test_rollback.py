@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from expectations.tables import history_dir
 from qianmian.step import StepError
+from warehouse.history import history_file
 from warehouse.rollback import rollback
-from warehouse.runs import recorded_runs
+from warehouse.runs import PipelineRun, recorded_runs
 
 RunDay = Callable[..., dict[str, Any]]
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -40,11 +40,13 @@ def test_the_days_earlier_run_stands_again(run_day: RunDay, query: Query, lake: 
     assert query("select distinct run_id from home_recommendations") == [("r1",)]
 
 
-def test_what_is_lost_is_passed_over(run_day: RunDay, query: Query, lake: Path, warehouse: Path) -> None:
+def test_what_is_lost_is_passed_over(
+    run_day: RunDay, query: Query, lake: Path, warehouse: Path, recorded: Callable[[str], PipelineRun]
+) -> None:
     for day in (30, 31):
         run_day(f"2026-10-{day}", f"r{day}")
     run_day("2026-11-01", "r32")
-    (history_dir(lake, "hot_items", "2026-10-31") / "r31.parquet").unlink()
+    history_file(lake, "hot_items", recorded("r31")).unlink()
     assert rollback(lake, warehouse, "x")["standing"] == "r30"
     assert query("select status from pipeline_runs where run_id = 'r31'") == [("rolled_back",)]
 

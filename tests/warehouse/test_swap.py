@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from expectations.tables import PUBLISHED
+from expectations.tables import PUBLISHED, history_stem
 from qianmian.step import StepError
 from warehouse.swap import only_publisher
 
@@ -114,8 +114,8 @@ def test_killed_at_any_moment_a_reader_sees_whole_sets_and_the_next_publishing_s
     assert sorted(path.name for path in warehouse.parent.glob(".*")) == [".warehouse.duckdb.lock"]
     portraits = lake / "published" / "user_portraits" / "as_of_date=2026-11-01"
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        published = {row[0] for row in connection.execute("select run_id from pipeline_runs").fetchall()}
-    assert {path.stem for path in portraits.iterdir()} <= published
+        published = connection.execute("select run_id, published_at from pipeline_runs").fetchall()
+    assert {path.stem for path in portraits.iterdir()} <= {history_stem(*run) for run in published}
 
 
 def test_two_publishers_at_once_take_turns(prepare: Callable[..., None], lake: Path, warehouse: Path) -> None:

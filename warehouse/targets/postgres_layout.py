@@ -11,6 +11,9 @@ level REPEATABLE READ sees one set from its first query to its commit; at READ C
 
 When the contract changes (a release with other columns), three new sets are made beside the old, and the views are
 exchanged in the transaction that makes the first of them current.
+
+Only keys are NOT NULL here. What else is never null is checked as a set is loaded: a run of an earlier release,
+which `make rollback` or the history brings, lacks the columns that came later.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class Layout:
     @property
     def contract(self) -> str:
         """Names the columns that the sets have: other columns, other sets."""
-        shape = repr([(t.name, t.key, [(c.name, c.type, c.required) for c in t.columns]) for t in self.everything])
+        shape = repr([(t.name, t.key, [(c.name, c.type) for c in t.columns]) for t in self.everything])
         return hashlib.sha256(shape.encode()).hexdigest()[:8]
 
     @property
@@ -82,10 +85,7 @@ class Layout:
 
 def create_table(schema: str, table: Table) -> sql.Composable:
     """Return the statement that makes a table, where it is not there, with its key."""
-    columns = [
-        sql.SQL("{} " + _TYPES[c.type] + (" not null" if c.required else "")).format(sql.Identifier(c.name))
-        for c in table.columns
-    ]
+    columns = [sql.SQL("{} " + _TYPES[c.type]).format(sql.Identifier(c.name)) for c in table.columns]
     return sql.SQL("create table if not exists {} ({}, primary key ({}))").format(
         sql.Identifier(schema, table.name), sql.SQL(", ").join(columns), names(table.key)
     )
@@ -105,14 +105,14 @@ def names(columns: Iterable[str]) -> sql.Composable:
 
 
 def create_view(layout: Layout, table: Table) -> sql.Composable:
-    """Return the statement that makes the view of one table."""
+    """Return the statement that makes the view of one table, in place of one of the same columns or fewer."""
     name = sql.Identifier(layout.schema, table.name)
     columns = names(table.column_names)
     if table is DATA_FRESHNESS:
         runs = sql.Identifier(layout.sets, PIPELINE_RUNS.name)
-        return sql.SQL("create view {} as " + DATA_FRESHNESS_SQL).format(name, runs=runs)
+        return sql.SQL("create or replace view {} as " + DATA_FRESHNESS_SQL).format(name, runs=runs)
     if table.name not in layout.tables:
-        return sql.SQL("create view {} as select {} from {}").format(
+        return sql.SQL("create or replace view {} as select {} from {}").format(
             name, columns, sql.Identifier(layout.sets, table.name)
         )
     # The condition reads no column: PostgreSQL decides it once, and does not touch the sets that are not current.
@@ -125,7 +125,7 @@ def create_view(layout: Layout, table: Table) -> sql.Composable:
         )
         for slot in SLOTS
     ]
-    return sql.SQL("create view {} as {}").format(name, sql.SQL(" union all ").join(branches))
+    return sql.SQL("create or replace view {} as {}").format(name, sql.SQL(" union all ").join(branches))
 
 
 def describe(layout: Layout, table: Table) -> list[sql.Composable]:
@@ -157,8 +157,11 @@ def create_state(layout: Layout) -> list[sql.Composable]:
             "contract text not null, slot smallint not null)"
         ).format(sets),
         sql.SQL(
-            "create table if not exists {}.history_days (as_of_date date primary key, run_id text not null)"
+            "create table if not exists {}.history_days (as_of_date date primary key, run_id text not null, "
+            "published_at timestamp)"
         ).format(sets),
+        # Earlier releases did not keep it: null there, so that each day is brought once more.
+        sql.SQL("alter table {}.history_days add column if not exists published_at timestamp").format(sets),
         *(create_table(layout.sets, table) for table in (*RUN_TABLES.values(), HISTORY)),
     ]
 
@@ -171,6 +174,17 @@ def add_columns(layout: Layout, table: Table, there: Iterable[str]) -> list[sql.
         )
         for c in table.columns
         if c.name not in set(there)
+    ]
+
+
+def allow_nulls(layout: Layout, table: Table, strict: Iterable[str]) -> list[sql.Composable]:
+    """Return the statements that take back the NOT NULLs that earlier releases gave to more than the key."""
+    return [
+        sql.SQL("alter table {} alter column {} drop not null").format(
+            sql.Identifier(layout.sets, table.name), sql.Identifier(name)
+        )
+        for name in strict
+        if name not in table.key
     ]
 
 

@@ -11,7 +11,15 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from warehouse.targets.postgres_layout import HISTORY, Layout, add_columns, create_sets, create_state
+from warehouse.targets.postgres_layout import (
+    HISTORY,
+    Layout,
+    add_columns,
+    allow_nulls,
+    create_sets,
+    create_state,
+    names,
+)
 from warehouse.targets.source import BATCH_ROWS, RUN_TABLES, Source
 
 log = logging.getLogger("qianmian")
@@ -27,10 +35,13 @@ def prepare(server: Connection, layout: Layout) -> None:
             cursor.execute(statement)
         for table in (*RUN_TABLES.values(), HISTORY):
             cursor.execute(
-                "select column_name from information_schema.columns where table_schema = %s and table_name = %s",
+                "select column_name, is_nullable = 'NO' from information_schema.columns "
+                "where table_schema = %s and table_name = %s",
                 (layout.sets, table.name),
             )
-            for statement in add_columns(layout, table, [name for (name,) in cursor.fetchall()]):
+            there = dict(cursor.fetchall())
+            strict = [name for name, is_strict in there.items() if is_strict]
+            for statement in (*add_columns(layout, table, there), *allow_nulls(layout, table, strict)):
                 cursor.execute(statement)
         cursor.execute(
             sql.SQL("select count(*) from {} where contract = %s").format(sql.Identifier(layout.sets, "slots")),
@@ -82,7 +93,7 @@ def load_set(server: Connection, address: str, layout: Layout, source: Source) -
             )
             log.info("%s: %s rows", name, f"{rows[name]:,}")
         loader.commit()
-    _check(server, layout, slot, rows, run[0])
+    _check(server, layout, slot, rows, source)
     with server, server.cursor() as cursor:
         cursor.execute(
             sql.SQL("update {} set run_id = %s, published_at = %s where (contract, slot) = (%s, %s)").format(
@@ -122,21 +133,27 @@ def _empty(server: Connection, layout: Layout, slot: int, *, at_once: bool) -> N
     server.autocommit = False
 
 
-def _check(server: Connection, layout: Layout, slot: int, rows: dict[str, int], run_id: str | None) -> None:
-    """Read the set back before anyone can: all rows, all of one run."""
+def _check(server: Connection, layout: Layout, slot: int, rows: dict[str, int], source: Source) -> None:
+    """Read the set back before anyone can: all rows, all of one run, nothing null that is never null there."""
+    run_id = source.latest.run_id if source.latest else None
     with server, server.cursor() as cursor:
-        for name in layout.tables:
+        for name, contract in layout.tables.items():
             table = sql.Identifier(layout.slot(slot), name)
+            never_null = source.never_null(name)
+            filled = [column for column in contract.column_names if column in never_null]
+            with_nulls = sql.SQL("not (row({}) is not null)").format(names(filled))
             cursor.execute(
-                sql.SQL("select count(*), count(*) filter (where run_id is distinct from %s) from {}").format(
-                    table
-                ),
+                sql.SQL(
+                    "select count(*), count(*) filter (where run_id is distinct from %s), "
+                    "count(*) filter (where {}) from {}"
+                ).format(with_nulls, table),
                 (run_id,),
             )
-            count, others = cursor.fetchall()[0]
-            if count != rows[name] or others:
+            count, others, lacking = cursor.fetchall()[0]
+            if count != rows[name] or others or lacking:
                 raise RuntimeError(
-                    f"{name} reads back as {count} rows, {others} of another run; {rows[name]} were sent"
+                    f"{name} reads back as {count} rows, {others} of another run, {lacking} that lack a value; "
+                    f"{rows[name]} were sent"
                 )
             cursor.execute(sql.SQL("analyze {}").format(table))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as bulk
@@ -10,6 +12,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
+from expectations.tables import Table
 from qianmian.step import StepError
 from warehouse.targets.postgres_layout import HISTORY, Layout, create_view, describe, names
 from warehouse.targets.postgres_sets import ingest, one
@@ -21,8 +24,8 @@ _STAGING = f"{HISTORY.name}_staging"
 def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> int:
     """Bring the history of portraits up to the runs that stand, and return the number of days that changed."""
     days = sql.Identifier(layout.sets, "history_days")
-    cursor.execute(sql.SQL("select as_of_date, run_id from {}").format(days))
-    there, wanted = dict(cursor.fetchall()), source.days
+    cursor.execute(sql.SQL("select as_of_date, run_id, published_at from {}").format(days))
+    there, wanted = {day: tuple(run) for day, *run in cursor.fetchall()}, source.days
     table = sql.Identifier(layout.sets, HISTORY.name)
     gone = [day for day in there if there[day] != wanted.get(day)]
     if gone:
@@ -38,8 +41,8 @@ def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> 
         columns = names(HISTORY.column_names)
         cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
         cursor.execute(sql.SQL("drop table {}").format(place))
-        statement = sql.SQL("insert into {} values %s").format(days)
-        execute_values(cursor, statement.as_string(cursor), [(day, wanted[day]) for day in new])
+        statement = sql.SQL("insert into {} (as_of_date, run_id, published_at) values %s").format(days)
+        execute_values(cursor, statement.as_string(cursor), [(day, *wanted[day]) for day in new])
     return len(gone) + len([day for day in new if day not in gone])
 
 
@@ -58,7 +61,7 @@ def replace_runs(cursor: Any, layout: Layout, source: Source) -> None:
     """Write the runs and the refused checks anew: they are few."""
     for name, table in RUN_TABLES.items():
         place = sql.Identifier(layout.sets, name)
-        rows = source.connection.table(name).project(", ".join(table.column_names)).fetchall()
+        rows = source.run_table(name).fetchall()
         cursor.execute(sql.SQL("delete from {}").format(place))
         if rows:
             statement = sql.SQL("insert into {} ({}) values %s").format(place, names(table.column_names))
@@ -66,48 +69,28 @@ def replace_runs(cursor: Any, layout: Layout, source: Source) -> None:
 
 
 def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
-    """Make the views anew where they are of another contract, with the grants that they had.
+    """Make the views anew where this release has others, and say of them what it says.
+
+    A view whose columns stay, or only get more, is replaced: what others have built on it stays too.
 
     Raises:
-        StepError: somebody's own view stands on one of them.
+        StepError: somebody's own view stands on one whose columns change otherwise.
 
     """
     cursor.execute(
         "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", (layout.schema,)
     )
-    said = f"Published by Qianmian. Contract {layout.contract}."
-    if one(cursor) != said:
-        cursor.execute(
-            "select relname, grantee::regrole::text, privilege_type from pg_class "
-            "cross join aclexplode(relacl) where relkind = 'v' and relnamespace = %s::regnamespace "
-            "and grantee <> relowner and grantee <> 0",
-            (layout.schema,),
-        )
-        grants = cursor.fetchall()
-        cursor.execute(
-            "select relname from pg_class where relkind = 'v' and relnamespace = %s::regnamespace",
-            (layout.schema,),
-        )
-        ours = {table.name for table in layout.everything}
-        try:
-            for (name,) in cursor.fetchall():
-                if name in ours:
-                    cursor.execute(sql.SQL("drop view {}").format(sql.Identifier(layout.schema, name)))
-        except psycopg2.errors.DependentObjectsStillExist as error:
-            raise StepError(
-                f"Views of others stand on those of {layout.schema}, whose columns change: "
-                f"{error.diag.message_detail}",
-                "Drop them, run this step again, and make them anew.",
-            ) from None
+    there = one(cursor) or ""
+    views = _digest(cursor, [create_view(layout, table) for table in layout.everything])
+    texts = _digest(cursor, [said for table in layout.everything for said in describe(layout, table)])
+    these_views = f"Published by Qianmian. Contract {layout.contract}, views {views}, "
+    said = f"{these_views}texts {texts}."
+    if there != said:
+        if not there.startswith(these_views):
+            _replace_views(cursor, layout)
         for table in layout.everything:
-            cursor.execute(create_view(layout, table))
             for statement in describe(layout, table):
                 cursor.execute(statement)
-        for name, role, privilege in grants:
-            if name in ours and privilege == "SELECT":
-                cursor.execute(
-                    sql.SQL("grant select on {} to {}").format(sql.Identifier(layout.schema, name), sql.SQL(role))
-                )
         cursor.execute(
             sql.SQL("comment on schema {} is {}").format(sql.Identifier(layout.schema), sql.Literal(said))
         )
@@ -115,3 +98,44 @@ def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
         role, schema = sql.Identifier(reader_role), sql.Identifier(layout.schema)
         cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, role))
         cursor.execute(sql.SQL("grant select on all tables in schema {} to {}").format(schema, role))
+
+
+def _digest(cursor: Any, statements: Iterable[sql.Composable]) -> str:
+    text = "\n".join(statement.as_string(cursor) for statement in statements)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _replace_views(cursor: Any, layout: Layout) -> None:
+    """Make all views, with the grants that they had."""
+    cursor.execute(
+        "select relname, grantee::regrole::text from pg_class cross join aclexplode(relacl) "
+        "where relkind = 'v' and relnamespace = %s::regnamespace and privilege_type = 'SELECT' "
+        "and grantee <> relowner and grantee <> 0",
+        (layout.schema,),
+    )
+    grants = cursor.fetchall()
+    for table in layout.everything:
+        cursor.execute("savepoint before_view")
+        try:
+            cursor.execute(create_view(layout, table))
+        except psycopg2.errors.InvalidTableDefinition:  # other columns than a replacement may have
+            cursor.execute("rollback to savepoint before_view")
+            _drop_view(cursor, layout, table)
+            cursor.execute(create_view(layout, table))
+    ours = {table.name for table in layout.everything}
+    for name, role in grants:
+        if name in ours:
+            cursor.execute(
+                sql.SQL("grant select on {} to {}").format(sql.Identifier(layout.schema, name), sql.SQL(role))
+            )
+
+
+def _drop_view(cursor: Any, layout: Layout, table: Table) -> None:
+    try:
+        cursor.execute(sql.SQL("drop view {}").format(sql.Identifier(layout.schema, table.name)))
+    except psycopg2.errors.DependentObjectsStillExist as error:
+        raise StepError(
+            f"Views of others stand on {layout.schema}.{table.name}, whose columns change: "
+            f"{error.diag.message_detail}",
+            "Drop them, run this step again, and make them anew.",
+        ) from None

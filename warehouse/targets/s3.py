@@ -1,14 +1,17 @@
-"""Bring an S3 prefix up to what is published: Parquet by table and day, a manifest a run, a pointer to the latest.
+"""Bring an S3 prefix up to what is published: Parquet by table and day, a manifest a publishing, one pointer.
 
-    <prefix>/tables/<table>/as_of_date=<day>/<run>.parquet    never changed once it is there
-    <prefix>/manifests/as_of_date=<day>/<run>.json            written last: files, bytes, SHA-256
+    <prefix>/tables/<table>/as_of_date=<day>/<run>~<when>.parquet    never changed once it is there
+    <prefix>/manifests/as_of_date=<day>/<run>~<when>.json            written last: files, bytes, SHA-256
     <prefix>/runs/pipeline_runs.parquet, refused_checks.parquet
-    <prefix>/latest.json                                      day, run, manifest; replaced in one request
+    <prefix>/latest.json                                             day, run, manifest; replaced in one request
 
-A reader takes `latest.json`, the manifest it names, and the files that names: all of one run. A run without a
-manifest is not there yet. Killed at any moment, the pointer stays where it was; the next run uploads what is
-missing. The files of a run that another of its day has replaced stay for one more publishing after the pointer has
-left them.
+`<when>` is when the run was published: published again under its id, it has files of its own. A reader takes
+`latest.json`, the manifest it names, and the files that names: all of one publishing. One without a manifest is
+not there yet. Killed at any moment, the pointer stays where it was; the next run uploads what is missing. What
+another publishing of its day has replaced stays for one more after the pointer has left it.
+
+What is deleted goes with its versions, where the bucket keeps any, and the manifest last: whatever breaks off, the
+next run goes on. Files that no manifest names, left by an upload that nobody went on with, go after a day.
 
 Credentials come from boto3's own chain.
 """
@@ -17,99 +20,28 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import logging
+import re
 import tempfile
-from datetime import date
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-from expectations.tables import PUBLISHED, run_dir
+from expectations.tables import PUBLISHED, history_stem
 from qianmian.step import StepError, run_step, step_parser
 from warehouse.history import history_file
 from warehouse.runs import PipelineRun, standing_runs
+from warehouse.targets.s3_prefix import Prefix
 from warehouse.targets.source import RUN_TABLES, Source, open_source
 
 log = logging.getLogger("qianmian")
 
 POINTER = "latest.json"
+#: No upload of one run takes that long: what is older and has no manifest was left by one that broke off.
+UPLOAD_ENDS_IN = timedelta(days=1)
 
-
-class Prefix:
-    """Objects under `s3://bucket/prefix`."""
-
-    def __init__(self, url: str, endpoint_url: str = "") -> None:
-        import boto3
-        from botocore.config import Config
-
-        parsed = urlparse(url)
-        if parsed.scheme != "s3" or not parsed.netloc:
-            raise StepError(f"{url!r} is no place in S3.", "Give s3://bucket/prefix.")
-        self.url = url.rstrip("/")
-        self._bucket = parsed.netloc
-        self._prefix = f"{parsed.path.strip('/')}/" if parsed.path.strip("/") else ""
-        self._client = boto3.Session().client(
-            "s3", endpoint_url=endpoint_url or None, config=Config(retries={"max_attempts": 5, "mode": "standard"})
-        )
-
-    def keys(self, below: str) -> list[str]:
-        """Return the names of the objects below a folder, relative to the prefix."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + below
-        )
-        return [o["Key"].removeprefix(self._prefix) for page in pages for o in page.get("Contents", ())]
-
-    def read(self, name: str) -> tuple[dict[str, Any], str] | None:
-        """Return a JSON object and its ETag, None where there is none."""
-        from botocore.exceptions import ClientError
-
-        try:
-            found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                return None
-            raise
-        return json.loads(found["Body"].read()), found["ETag"]
-
-    def upload(self, file: Path, name: str) -> None:
-        """Copy a file there; the store checks its SHA-256, part by part."""
-        self._client.upload_file(
-            str(file), self._bucket, self._prefix + name, ExtraArgs={"ChecksumAlgorithm": "SHA256"}
-        )
-
-    def download(self, name: str, file: Path) -> Path:
-        """Copy an object here and return where."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download_file(self._bucket, self._prefix + name, str(file))
-        return file
-
-    def size(self, name: str) -> int:
-        """Return an object's bytes."""
-        return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
-
-    def delete_earlier_versions(self, name: str) -> None:
-        """Delete what a bucket that keeps versions has kept of an object; elsewhere there is nothing."""
-        key = self._prefix + name
-        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key):
-            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                if version["Key"] == key and not version["IsLatest"]:
-                    self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version["VersionId"])
-
-    def put(self, content: dict[str, Any], name: str, replaces: str | None = None, **more: Any) -> None:
-        """Write a JSON object in one request; with `replaces`, only in place of the object of that ETag."""
-        condition = {"IfMatch": replaces} if replaces else {}
-        body = json.dumps(content, indent=2, ensure_ascii=False).encode()
-        self._client.put_object(
-            Bucket=self._bucket, Key=self._prefix + name, Body=body, ContentType="application/json",
-            ChecksumAlgorithm="SHA256", **condition, **more,
-        )  # fmt: skip
-
-    def delete(self, names: list[str]) -> None:
-        """Delete objects; those that are not there are fine."""
-        for begin in range(0, len(names), 1000):
-            some = [{"Key": self._prefix + name} for name in names[begin : begin + 1000]]
-            self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some})
+_PLACE = re.compile(r"(?:tables/[^/]+|manifests)/(as_of_date=[^/]+/[^/]+?)(~\d{8}T\d{12})?\.(?:parquet|json)")
 
 
 def publish(url: str, endpoint_url: str, lake: Path, warehouse: Path) -> dict[str, Any]:
@@ -139,39 +71,36 @@ def publish(url: str, endpoint_url: str, lake: Path, warehouse: Path) -> dict[st
             raise
 
 
-def manifest_name(day: date, run_id: str) -> str:
-    """Return the place of a run's manifest."""
-    return f"manifests/as_of_date={day}/{run_dir(Path(), run_id).name}.json"
-
-
 def _bring(prefix: Prefix, source: Source, lake: Path) -> dict[str, Any]:
-    standing = standing_runs(source.runs)
-    wanted = {manifest_name(day, run.run_id): run for day, run in standing.items()}
+    wanted = {_manifest_of(run): run for run in standing_runs(source.runs).values()}
     there = set(prefix.keys("manifests/"))
     before = prefix.read(POINTER)
     uploaded = []
     for name, run in wanted.items():
-        if name not in there:
+        if name in there:
+            continue
+        files = _files_of_earlier_release(prefix, run, there)
+        if files is None:
             files = _upload(prefix, lake, run)
             if files is None:
                 continue
-            prefix.put(
-                {
-                    "as_of_date": str(run.as_of_date),
-                    "run_id": run.run_id,
-                    "published_at": run.published_at.isoformat() if run.published_at else "",
-                    "files": files,
-                },
-                name,
-            )
             uploaded.append(run.run_id)
+        prefix.put(
+            {
+                "as_of_date": str(run.as_of_date),
+                "run_id": run.run_id,
+                "published_at": run.published_at.isoformat() if run.published_at else "",
+                "files": files,
+            },
+            name,
+        )
     _upload_runs(prefix, source)
     latest = source.latest
     if latest is not None:
         pointer = {
             "as_of_date": str(latest.as_of_date),
             "run_id": latest.run_id,
-            "manifest": manifest_name(latest.as_of_date, latest.run_id),
+            "manifest": _manifest_of(latest),
         }
         if before is None:
             prefix.put(pointer, POINTER, IfNoneMatch="*")
@@ -182,27 +111,97 @@ def _bring(prefix: Prefix, source: Source, lake: Path) -> dict[str, Any]:
     kept = {*wanted, before[0]["manifest"] if before else ""}
     superseded = sorted(there - kept)
     for name in superseded:
-        manifest = prefix.read(name)
-        prefix.delete([name])
-        prefix.delete([file["key"] for file in manifest[0]["files"]] if manifest else [])
+        _delete_run(prefix, name, kept)
+    swept = _sweep(prefix)
+    _delete_versions(prefix)
     log.info("%s: %d runs uploaded, latest is %s", prefix.url, len(uploaded), latest.run_id if latest else None)
     return {
         "uploaded": uploaded,
         "deleted": superseded,
+        "swept": swept,
         "latest_run": latest.run_id if latest else None,
     }
+
+
+def _manifest_of(run: PipelineRun, stem: str = "") -> str:
+    return f"manifests/as_of_date={run.as_of_date}/{stem or history_stem(run.run_id, run.published_at)}.json"
+
+
+def _files_of_earlier_release(prefix: Prefix, run: PipelineRun, there: set[str]) -> list[dict[str, Any]] | None:
+    """Return the files of this very publishing where an earlier release has uploaded them.
+
+    It named them and their manifest by the run alone, and took one that was published again for the same.
+    """
+    name = _manifest_of(run, history_stem(run.run_id, None))
+    found = prefix.read(name) if name in there and run.published_at else None
+    if found is None or not run.published_at or found[0]["published_at"] != run.published_at.isoformat():
+        return None
+    files: list[dict[str, Any]] = found[0]["files"]
+    return files
+
+
+def _delete_run(prefix: Prefix, name: str, kept: Iterable[str]) -> None:
+    """Delete the files that a manifest names and no kept one of its day does, then the manifest."""
+    found = prefix.read(name)
+    if found is None:
+        return
+    of_this_day = [other for other in kept if Path(other).parent == Path(name).parent]
+    read = [prefix.read(other) for other in of_this_day]
+    needed = {file["key"] for manifest in read if manifest for file in manifest[0]["files"]}
+    prefix.delete([file["key"] for file in found[0]["files"] if file["key"] not in needed])
+    prefix.delete([name])
+
+
+def _sweep(prefix: Prefix) -> int:
+    """Delete files that no manifest names and nobody is still uploading, and return their number.
+
+    By their names, not by reading every manifest: a file is called as its manifest, or, of an earlier release, by
+    the run of it.
+    """
+    before = datetime.now(UTC) - UPLOAD_ENDS_IN
+    found = {key: _PLACE.fullmatch(key) for key, at in prefix.written("tables/").items() if at < before}
+    named = set()
+    for name in prefix.keys("manifests/"):
+        if place := _PLACE.fullmatch(name):
+            named |= {place[1], place[1] + (place[2] or "")}
+    left = [key for key, place in found.items() if place and place[1] + (place[2] or "") not in named]
+    for key in left:
+        log.info("no manifest names %s: it is deleted", key)
+    prefix.delete(left)
+    return len(left)
+
+
+def _delete_versions(prefix: Prefix) -> None:
+    """Delete what a bucket that keeps versions has kept of files that were deleted or written over."""
+    from botocore.exceptions import ClientError
+
+    try:
+        for folder in ("tables/", "manifests/"):
+            prefix.delete_earlier_versions(folder, only=_PLACE)
+        for name in RUN_TABLES:
+            prefix.delete_earlier_versions(f"runs/{name}.parquet")
+    except ClientError as error:
+        # A store without versions may not know the question; credentials need not be allowed to ask it.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (403, 405, 501):
+            raise
+        log.warning(
+            "%s: earlier versions cannot be listed (%s). If the bucket keeps versions, they still hold what was "
+            "deleted. WHAT TO DO: allow s3:ListBucketVersions and s3:DeleteObjectVersion there.",
+            prefix.url,
+            error.response["Error"]["Code"],
+        )
 
 
 def _upload(prefix: Prefix, lake: Path, run: PipelineRun) -> list[dict[str, Any]] | None:
     """Upload a run's tables and return what the manifest says of them; None where the lake has them no more."""
     files = []
     for table in PUBLISHED:
-        file = history_file(lake, table, run.as_of_date, run.run_id)
+        file = history_file(lake, table, run)
         if not file.exists():
             # Tables that came with a later release than the run.
             log.warning("%s is not in the lake: it is not uploaded", file)
             continue
-        key = f"tables/{table}/as_of_date={run.as_of_date}/{file.name}"
+        key = f"tables/{table}/as_of_date={run.as_of_date}/{history_stem(run.run_id, run.published_at)}.parquet"
         prefix.upload(file, key)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -215,7 +214,7 @@ def _upload_runs(prefix: Prefix, source: Source) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in RUN_TABLES:
             file = Path(folder) / f"{name}.parquet"
-            source.connection.table(name).write_parquet(str(file), compression="zstd")
+            source.run_table(name).write_parquet(str(file), compression="zstd")
             prefix.upload(file, f"runs/{name}.parquet")
 
 

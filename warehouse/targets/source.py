@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 
 from expectations.tables import PIPELINE_RUNS, REFUSED_CHECKS
 from qianmian.step import StepError
-from warehouse.runs import PipelineRun, latest_run, standing_runs
+from warehouse.relations import typed
+from warehouse.runs import PipelineRun, latest_run, standing_runs, stored_runs
 
 BATCH_ROWS = 100_000
 #: Small, and never of one set alone: which runs there were, and what stopped those that were refused.
@@ -31,10 +32,23 @@ class Source:
         """The run whose tables stand."""
         return latest_run(self.runs)
 
+    def run_table(self, name: str) -> duckdb.DuckDBPyRelation:
+        """Return a table of `RUN_TABLES` with today's columns."""
+        if name == PIPELINE_RUNS.name:
+            return stored_runs(self.connection)
+        return typed(self.connection.table(name), RUN_TABLES[name])
+
     @property
-    def days(self) -> dict[date, str]:
-        """The run behind each day of history."""
-        return {day: run.run_id for day, run in standing_runs(self.runs).items()}
+    def days(self) -> dict[date, tuple[str, datetime | None]]:
+        """The run behind each day of history, and when it was published: it may be again, under its id."""
+        return {day: (run.run_id, run.published_at) for day, run in standing_runs(self.runs).items()}
+
+    def never_null(self, table: str) -> set[str]:
+        """Return the columns of a table that are never null here: a run of an earlier release lacks some."""
+        found = self.connection.execute(
+            "select column_name from duckdb_columns() where table_name = ? and not is_nullable", [table]
+        )
+        return {name for (name,) in found.fetchall()}
 
 
 @contextmanager
@@ -56,7 +70,7 @@ def open_source(warehouse: Path) -> Iterator[Source]:
         ) from None
     with connection:
         connection.execute("set memory_limit = '1GB'")
-        rows = connection.table("pipeline_runs").order("generated_at, run_id")
+        rows = stored_runs(connection).order("generated_at, run_id")
         yield Source(connection, [_run(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()])
 
 
