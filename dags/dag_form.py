@@ -11,10 +11,23 @@ from airflow.sdk import Param
 from qianmian import settings
 
 DAILY = settings.load_daily()
+
+
+def time_limit(hours: int) -> timedelta | None:
+    """Return how long one try of a task may take; 0 hours are no limit.
+
+    Tasks have one and runs have none: Airflow ends a run that is over its time without its last tasks, and so
+    without the record of its refusal.
+    """
+    return timedelta(hours=hours) if hours else None
+
+
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
     "retries": 1,
     "retry_delay": timedelta(seconds=10),
+    # One run at a time: a task that hangs would hold up all later days.
+    "execution_timeout": time_limit(DAILY.task_timeout_hours),
     "on_failure_callback": alerts.failed,
 }
 WHICH_DAY = {
@@ -40,4 +53,5 @@ SPARK: dict[str, Any] = {
     "max_quarantined_share": "{{ run.settings.max_quarantined_share }}",
     "master": "{{ run.settings.spark_master }}",
     "driver_memory": "{{ run.settings.spark_driver_memory }}",
+    "spark_options": "{{ run.settings.spark_options }}",
 }

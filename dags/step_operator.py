@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import lineage
 import on_call
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from daily_run import DailyRun
 
 from qianmian.settings import ALERT_WEBHOOK, ROOT
@@ -93,13 +98,19 @@ class StepOperator(BaseOperator):
         Raises:
             AirflowSkipException: what it needs is not set.
             AirflowFailException: the input or a setting is at fault; not tried again.
-            AirflowException: anything else.
+            AirflowException: anything else, a step that took too long among it.
 
         """
         run: DailyRun = context["run"]
         if self.needs == "":
             raise AirflowSkipException("not set in qianmian.toml: nothing to do")
-        tail, exit_code = self._run([argument for argument in self.argv if argument])
+        try:
+            tail, exit_code = self._run([argument for argument in self.argv if argument])
+        except AirflowTaskTimeout:
+            self.on_kill()
+            message = self._explain_timeout()
+            run.record_failure(self.task_id, message)
+            raise AirflowException(message) from None
         if exit_code == 0:
             run.forget_failure(self.task_id)
             return
@@ -169,6 +180,17 @@ class StepOperator(BaseOperator):
             hint = " A disk is full: make room first, then clear the task."
         last = "\n".join(line for line in tail[-10:] if line.strip())
         text = f"ERROR in {self.task_id}: the step {how}.{hint} Its last lines:\n{last}\nWHAT TO DO: {self.remedy}"
+        self.log.error("%s", text)
+        return text
+
+    def _explain_timeout(self) -> str:
+        """Compose what is told of a step that took too long: what it waited for, its log says."""
+        text = (
+            f"ERROR in {self.task_id}: the step was at work for {self.execution_timeout} (h:mm:ss), longer than "
+            "it may be, and was stopped.\nWHAT TO DO: See in the task's log what it waited for (a source, a "
+            "target, the machine) and clear the task. If it was at work all the time, allow more: "
+            "task_timeout_hours, or training_timeout_hours, in qianmian.toml."
+        )
         self.log.error("%s", text)
         return text
 

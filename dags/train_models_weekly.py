@@ -10,7 +10,7 @@ from typing import Any
 
 import on_call
 from airflow.sdk import DAG, chain
-from dag_form import DAILY, DEFAULT_ARGS, WHICH_DAY
+from dag_form import DAILY, DEFAULT_ARGS, WHICH_DAY, time_limit
 from step_operator import step
 
 TRACKING: dict[str, Any] = {"shop": "{{ run.settings.shop }}", "mlflow_home": "{{ run.settings.mlflow_home }}"}
@@ -27,7 +27,7 @@ with DAG(
     max_active_runs=1,
     params=WHICH_DAY,
     tags=["weekly", "trains"],
-    default_args=DEFAULT_ARGS,
+    default_args={**DEFAULT_ARGS, "execution_timeout": time_limit(DAILY.training_timeout_hours)},
 ) as dag:
     train_encoder = step(
         "train_encoder",

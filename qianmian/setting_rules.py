@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -126,10 +127,18 @@ def _is_folder_or(is_address: Callable[[str], object]) -> Callable[[str], object
     return lambda text: "://" not in text or is_address(text)
 
 
+def _are_spark_options(text: str) -> bool:
+    try:
+        return all(part.startswith("spark.") and "=" in part for part in shlex.split(text))
+    except ValueError:
+        return False
+
+
 _CRON = _text("a cron of five fields (UTC) such as 0 2 * * *", _is_cron)
 _DAYS = Rule(
     f"a whole number of days from 0 (for ever) to {_LONGEST_DAYS}", lambda value: 0 <= value <= _LONGEST_DAYS
 )
+_HOURS = Rule("a whole number of hours from 0 (no limit) to 8760", lambda value: 0 <= value <= 8760)
 _PORT = _whole(0, _LAST_PORT)
 
 #: One for each setting. What is written twice, here and where it is used, is held together by a test.
@@ -166,6 +175,9 @@ RULES: Mapping[str, Rule] = {
         "local[2] and the like, spark://host:7077, k8s://… or yarn", _SPARK.fullmatch, may_be_empty=False
     ),
     "spark_driver_memory": _text("memory such as 2g or 512m", _MEMORY.fullmatch, may_be_empty=False),
+    "spark_options": _text("options of Spark as name=value, such as spark.executor.memory=4g", _are_spark_options),
+    "task_timeout_hours": _HOURS,
+    "training_timeout_hours": _HOURS,
     "schedule": _CRON,
     "train_schedule": _CRON,
     "forget_schedule": _CRON,

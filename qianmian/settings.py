@@ -29,7 +29,7 @@ _WHERE_AND_WHEN = (
     *("airflow_port", "preview_port", "superset_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
     *("keep_history_days", "keep_quarantine_days", "keep_reports_days"),
     *("postgres_target", "postgres_schema", "postgres_reader_role", "s3_target"),
-    *("publish_by", "alert_format", "lineage"),
+    *("publish_by", "alert_format", "lineage", "task_timeout_hours", "training_timeout_hours", "spark_options"),
 )
 
 
@@ -63,9 +63,12 @@ class Settings:
     simulated_seed: int
     spark_master: str
     spark_driver_memory: str
+    spark_options: str
     schedule: str
     train_schedule: str
     forget_schedule: str
+    task_timeout_hours: int
+    training_timeout_hours: int
     publish_by: str
     alert_format: str
     lineage: str

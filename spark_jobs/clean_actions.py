@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
     from spark_jobs.settling import NewTable
 
+# Landed files may be packed tenfold: the keys in so much of them still fit beside everything else in a driver.
+_A_DAYS_BYTES = 64 << 20
+
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run the step and return its report."""
     lake = Lake(args)
     with lake.held():
         entities = {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
-        stale = _stale_feeds(lake, entities, args.full_refresh)
+        stale = _stale_feeds(lake, entities)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -44,15 +47,15 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, ACTION_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake, entities: Mapping[str, str], full_refresh: bool) -> list[FeedWork]:
-    """Return the feeds whose landed files, or the entity files that they were judged by, have changed."""
+def _stale_feeds(lake: Lake, entities: Mapping[str, str]) -> list[FeedWork]:
+    """Return the feeds whose landed files, columns, or the entity files that they were judged by, have changed."""
     feeds = []
     for feed, files in lake.landed(ACTION_FEEDS).items():
         manifest = lake.manifest(feed)
         # A row's verdict rests on its own file, and on the items and users known when it arrived.
         current = {**{file.path: file.sha256 for file in files}, **entities}
         known = {**manifest.checksums(), **manifest.depends_on}
-        since = date.min if full_refresh else changed_since(current, known)
+        since = date.min if lake.is_cleaned_anew(manifest) else changed_since(current, known)
         work = plan(files, manifest.inputs, since)
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
@@ -64,7 +67,7 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
     from spark_jobs import store
     from spark_jobs.forgotten import read_forgotten, with_forgotten, with_forgotten_set_aside
     from spark_jobs.reading.reader import read_raw
-    from spark_jobs.transforms.duplicates import with_duplicates
+    from spark_jobs.transforms.duplicates import told_again, with_duplicates
     from spark_jobs.transforms.known import with_consent, with_known_items, with_known_users
     from spark_jobs.transforms.sessions import with_sessions
     from spark_jobs.transforms.typed import typed, with_raw_of_rejected
@@ -83,10 +86,13 @@ def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[
             rows = with_known_items(rows, items)
         rows = with_forgotten(with_known_users(rows, users), one.feed, forgotten)
         rows = with_consent(rows, one.feed)
-        standing = None
+        known = None
         if one.work.kept:
-            standing = store.only_of(store.read_table(spark, one.folder, one.manifest), one.work.kept)
-        rows = with_forgotten_set_aside(with_duplicates(rows, one.feed, standing), one.feed)
+            known = store.read_kept(spark, one.folder, one.manifest, one.work.kept)
+            if sum(file.size for file in one.work.read) <= _A_DAYS_BYTES:
+                rows.persist()  # read twice from here on
+                known = told_again(known, rows, one.feed)
+        rows = with_forgotten_set_aside(with_duplicates(rows, one.feed, known), one.feed)
         rows = with_raw_of_rejected(rows, one.feed)
         judged[one.feed] = with_sessions(rows) if one.feed == "events" else rows
     return judged

@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run the step and return its report."""
     lake = Lake(args)
     with lake.held():
-        stale = _stale_feeds(lake, args.full_refresh)
+        stale = _stale_feeds(lake)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -36,8 +36,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
                 judged = {}
                 for one in stale:
                     if one.work.read:
-                        standing = store.read_table(spark, one.folder, one.manifest)
-                        known = latest_versions(store.only_of(standing, one.work.kept), one.feed)
+                        standing = store.read_kept(spark, one.folder, one.manifest, one.work.kept)
+                        known = latest_versions(standing, one.feed)
                         raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
                         forgotten = read_forgotten(lake.root, one.feed)
                         rows = with_forgotten(typed(raw, one.feed), one.feed, forgotten)
@@ -48,13 +48,14 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, STATE_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake, full_refresh: bool) -> list[FeedWork]:
-    """Return the feeds whose landed files differ from what was last cleaned."""
+def _stale_feeds(lake: Lake) -> list[FeedWork]:
+    """Return the feeds whose landed files, or whose columns, differ from what was last cleaned."""
     feeds = []
     for feed, files in lake.landed(STATE_FEEDS).items():
         manifest = lake.manifest(feed)
         current = {file.path: file.sha256 for file in files}
-        since = date.min if full_refresh else changed_since(current, manifest.checksums())
+        is_anew = lake.is_cleaned_anew(manifest)
+        since = date.min if is_anew else changed_since(current, manifest.checksums())
         work = plan(files, manifest.inputs, since)
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))

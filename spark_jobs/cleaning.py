@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.tables import CLEAN, clean_dir, landing_dir
 from qianmian.step import StepError, step_parser
 from spark_jobs.landed import Landed, Work, read_landing
-from spark_jobs.manifest import NAME, Manifest, commit, read_manifest
+from spark_jobs.manifest import NAME, Manifest, columns_hash, commit, read_manifest
 from spark_jobs.pseudonyms import Pseudonyms, read_key
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ def cleaning_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--master", default="local[2]", help="Spark's master (default: %(default)s)")
     parser.add_argument("--driver-memory", default="2g", help="memory of Spark's driver (default: %(default)s)")
+    parser.add_argument(
+        "--spark-options",
+        default="",
+        help="more options for Spark, name=value with spaces between; they go before the step's own",
+    )
     parser.add_argument("--full-refresh", action="store_true", help="clean everything again from landing")
     return parser
 
@@ -90,6 +95,10 @@ class Lake:
             )
         return manifest
 
+    def is_cleaned_anew(self, manifest: Manifest) -> bool:
+        """Tell whether a table is made from all of its files again: asked for, or its columns are others now."""
+        return self._full_refresh or manifest.columns_hash != columns_hash(manifest.table)
+
     def held(self) -> AbstractContextManager[None]:
         """Keep other cleanings out."""
         return clean_held(self.root)
@@ -124,7 +133,8 @@ def session_for(feeds: Sequence[FeedWork], lake: Lake, args: argparse.Namespace)
 
     landed_bytes = sum(file.size for one in feeds for file in one.work.read)
     scratch = lake.root / "tmp" / "spark"
-    with spark_session("qianmian cleaning", scratch, args.master, args.driver_memory, landed_bytes) as spark:
+    settings = args.master, args.driver_memory, landed_bytes, args.spark_options
+    with spark_session("qianmian cleaning", scratch, *settings) as spark:
         yield spark
 
 

@@ -1,17 +1,19 @@
 """A clean table's manifest: which files stand. Replacing it is the commit (docs/architecture.md).
 
 Beside what every reader needs, `partitions`, it holds what the next cleaning needs: `inputs` (each landed
-file's checksum, partitions and counts), `depends_on` (the entity files that the verdicts rest on) and the
-fingerprint of the pseudonyms' key.
+file's checksum, partitions and counts), `depends_on` (the entity files that the verdicts rest on), the
+fingerprint of the pseudonyms' key and a hash of the columns that all files have.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from expectations.tables import CLEAN
 from qianmian.step import StepError, write_atomically
 
 NAME = "_manifest.json"
@@ -27,6 +29,7 @@ class Manifest:
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     depends_on: dict[str, str] = field(default_factory=dict)
     pseudonym_key: str = ""
+    columns_hash: str = ""
 
     def files(self, folder: Path) -> list[str]:
         """Paths of all files that stand, below the table's `folder`."""
@@ -35,6 +38,13 @@ class Manifest:
     def checksums(self) -> dict[str, str]:
         """The input files' checksums, by path."""
         return {path: entry["sha256"] for path, entry in self.inputs.items()}
+
+
+def columns_hash(table: str) -> str:
+    """Hash the columns of a clean table, names and types: of another one's files everything is cleaned again."""
+    return sha256(
+        json.dumps([[column.name, column.type] for column in CLEAN[table].columns]).encode()
+    ).hexdigest()[:16]
 
 
 def read_manifest(folder: Path, table: str, partition: str) -> Manifest:

@@ -17,7 +17,7 @@ from expectations.tables import CLEAN
 from spark_jobs import store
 from spark_jobs.cleaning import FeedWork, Lake
 from spark_jobs.landed import Landed
-from spark_jobs.manifest import Manifest, commit
+from spark_jobs.manifest import Manifest, columns_hash, commit
 from spark_jobs.reading.reader import FILE_SEEN
 from spark_jobs.verdicts import FileVerdict, judge, refuse_bad_files, warn_of_unasked_columns
 
@@ -65,14 +65,15 @@ def settle(
     }
     # The order of commits: a feed's own manifest says which files are done, so it comes last. After a kill in
     # between, the next run does these files again and replaces all that was written for them before.
-    tables = [_quarantine(spark, lake, feeds, judged, files), *more_tables(clean)]
-    tables += [_feed_table(spark, one, clean.get(one.feed), files) for one in feeds]
+    feed_tables = [_feed_table(spark, one, clean.get(one.feed), files) for one in feeds]
+    tables = [_quarantine(spark, lake, feeds, judged, files), *more_tables(clean), *feed_tables]
     described = _write(spark, lake, tables)
     _account(files.values(), described)
+    for table in feed_tables:
+        _account_for_all(table, described[table.manifest.table])
     for table in tables:
         _commit(lake, table, described[table.manifest.table].partitions, depends_on)
-    for rows in judged.values():
-        rows.unpersist()
+    spark.catalog.clearCache()
     return files
 
 
@@ -87,8 +88,7 @@ def _feed_table(
     if clean is not None and any(found):
         parts.append(clean.select(*CLEAN[one.feed].column_names))
     if one.work.kept and replaced & one.manifest.partitions.keys():
-        standing = store.read_table(spark, one.folder, one.manifest, replaced)
-        parts.append(store.only_of(standing, one.work.kept))
+        parts.append(store.read_kept(spark, one.folder, one.manifest, one.work.kept, replaced))
     inputs = {**one.work.kept, **{file.path: _input(file, files[file.path]) for file in one.work.read}}
     return NewTable(one.manifest, replaced, _union(parts), inputs)
 
@@ -146,18 +146,22 @@ def _write(spark: SparkSession, lake: Lake, tables: Sequence[NewTable]) -> dict[
     return store.describe(spark, {n: (lake.folder(n), files) for n, files in zip(names, written, strict=True)})
 
 
+def _standing(table: NewTable) -> dict[str, dict[str, Any]]:
+    return {value: part for value, part in table.manifest.partitions.items() if value not in table.replaced}
+
+
 def _commit(
     lake: Lake, table: NewTable, written: Mapping[str, dict[str, Any]], depends_on: Mapping[str, str]
 ) -> None:
-    standing = {value: part for value, part in table.manifest.partitions.items() if value not in table.replaced}
     commit(
         lake.folder(table.manifest.table),
         replace(
             table.manifest,
-            partitions=dict(sorted({**standing, **written}.items())),
+            partitions=dict(sorted({**_standing(table), **written}.items())),
             inputs=dict(sorted(table.inputs.items())),
             depends_on=dict(depends_on),
             pseudonym_key=lake.fingerprint,
+            columns_hash=columns_hash(table.manifest.table),
         ),
     )
 
@@ -185,3 +189,19 @@ def _account(files: Iterable[FileVerdict], described: Mapping[str, store.Written
                 f"{file.path}: {file.rows} rows read, but {file.clean} clean ({written} written), {rejected} "
                 f"rejected ({quarantined} written) and {sum(file.set_aside.values())} set aside"
             )
+
+
+def _account_for_all(table: NewTable, written: store.Written) -> None:
+    """Hold a feed's next state against all files that it is made from, those not read now among them.
+
+    Raises:
+        RuntimeError: rows that stood, or were written, are not there.
+
+    """
+    rows = sum(part["rows"] for part in {**_standing(table), **written.partitions}.values())
+    wanted = sum(entry["counts"]["clean"] for entry in table.inputs.values())
+    if rows != wanted:
+        raise RuntimeError(
+            f"{table.manifest.table}: its files have {wanted} clean rows, but the clean table would have {rows}. "
+            "On a cluster, see that all machines see a new file at once (docs/cluster.md)."
+        )

@@ -46,6 +46,24 @@ def no_rows(spark: SparkSession, table: str) -> DataFrame:
     return spark.createDataFrame([], table_schema(CLEAN[table]))
 
 
+def read_kept(
+    spark: SparkSession,
+    folder: Path,
+    manifest: Manifest,
+    kept: Collection[str],
+    partitions: Collection[str] | None = None,
+) -> DataFrame:
+    """Read a feed's clean rows that came from the input files in `kept`; `partitions` chooses some of them.
+
+    Rows are only looked at one by one in partitions where others stand too: on most days nowhere.
+    """
+    wanted = set(manifest.partitions if partitions is None else partitions)
+    others = [entry["partitions"] for path, entry in manifest.inputs.items() if path not in kept]
+    mixed = wanted & {value for values in others for value in values}
+    rows = read_table(spark, folder, manifest, wanted - mixed)
+    return rows.unionByName(only_of(read_table(spark, folder, manifest, mixed), kept)) if mixed else rows
+
+
 def only_of(rows: DataFrame, files: Iterable[str]) -> DataFrame:
     """Keep the rows that came from these input files."""
     return rows.where(F.col("source_file").isin(sorted(files)))
@@ -89,7 +107,9 @@ def _sync(path: Path) -> None:
 def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, list[str]]]]) -> dict[str, Written]:
     """Read back what was written, table by table ({table: (folder, files by partition)}), in one Spark job.
 
-    A partition's `version` is a hash over its rows whatever their order or their spread over files.
+    A partition's `version` is a hash over its rows whatever their order or their spread over files. Which values
+    are null is hashed too: Spark's hash passes over nulls, so that a value moved to the column beside it would
+    leave the hash as it was.
     """
     parts = []
     for table, (folder, files) in written.items():
@@ -97,6 +117,7 @@ def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, li
         paths = [str(folder / file) for names in files.values() for file in names]
         if not paths:
             continue
+        with_nulls = [part for name in shape.column_names for part in (F.col(name), F.col(name).isNull())]
         source = F.col("source_file") if "source_file" in shape.column_names else F.lit("")
         parts.append(
             spark.read.schema(table_schema(shape))
@@ -104,7 +125,7 @@ def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, li
             .groupBy(F.col(str(shape.partition)).cast("string").alias("value"), source.alias("source_file"))
             .agg(
                 F.count("*").alias("rows"),
-                F.bit_xor(F.xxhash64(*shape.column_names)).alias("hash"),
+                F.bit_xor(F.xxhash64(*with_nulls)).alias("hash"),
             )
             .withColumn("table_name", F.lit(table))
         )

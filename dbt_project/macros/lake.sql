@@ -29,8 +29,9 @@
 {#
     A clean table to select from: `from {{ lake_rows(source('clean', 'events'), until='2026-10-31') }}`.
     Reads the files that the manifest names, of the partitions up to `until`; the partition's value stands in the
-    file's path, so DuckDB opens only the partitions that a query asks for. A feed that the shop does not have is
-    an empty table of the source's columns.
+    file's path, so DuckDB reads only the partitions that a query asks for. Files are matched by their columns' names:
+    one written before a column was there has nulls in it. A feed that the shop does not have is an empty table of
+    the source's columns.
 #}
 {% macro lake_rows(relation, until) %}
     {% if not execute %}
@@ -46,7 +47,7 @@
     {% endfor %}
     {% if files %}
         {{- return(
-            "read_parquet([" ~ files | join(', ') ~ "], hive_partitioning = true, hive_types = {'"
+            "read_parquet([" ~ files | join(', ') ~ "], union_by_name = true, hive_partitioning = true, hive_types = {'"
             ~ manifest['partition'] ~ "': date})"
         ) -}}
     {% endif %}

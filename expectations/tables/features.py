@@ -213,8 +213,8 @@ FEATURES: dict[str, Table] = {
         ),
         Table(
             "active_rules",
-            "One rule of the shop that holds on the as-of date: what its lists never show, show at a place, or "
-            "push.",
+            "One rule of the shop that holds on the day after the as-of date, when pages made from this are "
+            "shown; as known on the as-of date: what its lists never show, show at a place, or push.",
             ("rule_id",),
             columns(
                 "rule_id! string | Rule.",

@@ -108,8 +108,9 @@ FEEDS: dict[str, Table] = {
                 "surface string | Where it holds: home; empty is everywhere.",
                 "position integer | Place of a pinned item, from 1; a pin needs one.",
                 "factor double | What a boosted score is multiplied by, above 0; a boost needs one.",
-                "starts_on date | First day; empty: from the day of the file on.",
-                "ends_on date | Last day; the way to take a rule back. Empty: until a later file ends it.",
+                "starts_on date | First day on which shoppers see it; empty: the day after the file's.",
+                "ends_on date | Last day on which shoppers see it; the way to take a rule back. Empty: until a "
+                "later file ends it.",
             ),
         ),
         Table(

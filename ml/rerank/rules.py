@@ -109,7 +109,7 @@ class Rules:
 
 
 def load_rules(connection: duckdb.DuckDBPyConnection) -> list[Rule]:
-    """Read the rules that are active on the features' day; a shop without the feed has none."""
+    """Read the rules that hold on the day after the features', the page's; a shop without the feed has none."""
     there = connection.execute(
         """
         select count(*) from information_schema.tables

@@ -10,11 +10,23 @@ from expectations.tables import FEEDS
 DUPLICATE = "duplicate"
 
 
+def told_again(known: DataFrame, rows: DataFrame, feed: str) -> DataFrame:
+    """Return the keys of `known`, clean rows of any number, that `rows`, a day's, tell again.
+
+    The day's keys go to where the known rows are, once: those stay where they are read, and only what is found
+    goes on. `rows` are read for it and must be at hand (persisted).
+    """
+    key = list(FEEDS[feed].key)
+    told = rows.where(F.col("reason").isNull()).select(*key).distinct()
+    return F.broadcast(known.select(*key).join(F.broadcast(told), key, "left_semi"))
+
+
 def with_duplicates(rows: DataFrame, feed: str, known_keys: DataFrame | None) -> DataFrame:
     """Refuse sound rows whose key an earlier row has, in the order (arrived_on, source_file, row_number).
 
-    `known_keys` are the keys of clean rows that arrived before all of `rows`. What is set aside is not kept, so
-    later days cannot be held against it: a set-aside row makes a duplicate only of another on its own day.
+    `known_keys` are the keys of clean rows that arrived before all of `rows`, at least those that some row has.
+    What is set aside is not kept, so later days cannot be held against it: a set-aside row makes a duplicate only
+    of another on its own day.
     Adds `is_retold`: the row that stays is another file's, as when a file is handed over twice.
     """
     key = FEEDS[feed].key

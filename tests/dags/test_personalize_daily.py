@@ -81,11 +81,26 @@ def test_one_run_at_a_time_no_catching_up_and_one_more_try(dag: Any) -> None:
     assert {task.retries for task in dag.tasks} == {1}
 
 
-def read_dag(code: str, schedule: str) -> str:
-    """Read the DAG in a process of its own, as Airflow does, with one schedule in the environment."""
+@pytest.mark.parametrize(
+    ("hours", "limits"), [({}, "6.0 24.0"), ({"QIANMIAN_TASK_TIMEOUT_HOURS": "0"}, "None 24.0")]
+)
+def test_a_task_that_hangs_does_not_hold_up_all_later_days(hours: dict[str, str], limits: str) -> None:
+    code = """
+import check_freshness, forget_users, personalize_daily, train_models_weekly
+def hours(*modules):
+    limits = {task.execution_timeout for module in modules for task in module.dag.tasks}
+    (limit,) = limits
+    return limit and limit.total_seconds() / 3600
+print(hours(check_freshness, forget_users, personalize_daily), hours(train_models_weekly))
+"""
+    assert read_dag(code, "0 2 * * *", **hours) == limits
+
+
+def read_dag(code: str, schedule: str, **settings: str) -> str:
+    """Read the DAG in a process of its own, as Airflow does, with settings in the environment."""
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(DAGS)!r})\n{code}"],
-        env={**os.environ, "QIANMIAN_SCHEDULE": schedule},
+        env={**os.environ, "QIANMIAN_SCHEDULE": schedule, **settings},
         capture_output=True,
         text=True,
         check=True,

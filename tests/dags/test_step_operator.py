@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time.timeout import timeout
 from daily_run import DailyRun
 from step_operator import StepOperator
 
@@ -85,6 +86,29 @@ def test_another_failure_is_tried_again(context: dict[str, Any]) -> None:
     assert "exit code 1" in str(failed.value)
     assert "disk lost" in str(failed.value)
     assert str(failed.value).endswith("WHAT TO DO: Buy a disk.")
+
+
+def test_a_step_that_hangs_is_stopped_with_its_children_and_says_so(
+    context: dict[str, Any], tmp_path: Path
+) -> None:
+    seen = tmp_path / "child"
+    limit = timedelta(seconds=3)
+    operator = StepOperator(
+        task_id="tried",
+        argv=[sys.executable, "-c", LEAVES_CHILD + "time.sleep(60)", str(seen)],
+        execution_timeout=limit,
+    )
+    operator.render_template_fields(context)
+    with (
+        pytest.raises(AirflowException) as failed,
+        timeout(limit.total_seconds()),
+    ):  # as Airflow's task runner does
+        operator.execute(context)
+    assert not isinstance(failed.value, AirflowFailException), "what stalled once may go well the next time"
+    assert "at work for 0:00:03 (h:mm:ss), longer than it may be" in str(failed.value)
+    assert "task_timeout_hours" in str(failed.value).partition("WHAT TO DO: ")[2]
+    assert context["run"].failure == {"step": "tried", "why": str(failed.value)}
+    wait_for(lambda: not running(int(seen.read_text())))
 
 
 def test_which_exit_codes_are_final_can_be_said(context: dict[str, Any]) -> None:

@@ -58,6 +58,8 @@ def test_every_setting_has_a_rule() -> None:
         ("simulated_seed", [0, 7], [-1]),
         ("spark_master", ["local", "local[2]", "local[*]", "spark://h:7077"], ["", "local[two]", "h:7077"]),
         ("spark_driver_memory", ["2g", "512m", "2GB"], ["", "2", "0g", "two"]),
+        ("spark_options", ["", "spark.a=1 'spark.b=2 3'"], ["a=1", "spark.a", "spark.a='1"]),
+        ("task_timeout_hours", [0, 6, 8760], [-1, 8761]),
         ("schedule", ["", "0 2 * * *", "*/5 * * * mon-fri", "@daily"], ["daily", "0 25 * * *", "0 2 31 2 *"]),
         ("train_schedule", ["0 5 * * 1"], ["0 0 5 * * 1", "5"]),
         ("publish_by", ["", "06:00", "6:30"], ["6", "24:00", "06:00 UTC"]),

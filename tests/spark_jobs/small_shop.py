@@ -78,6 +78,7 @@ class SmallShop:
             max_quarantined_share=0.2,
             master="local[2]",
             driver_memory="1g",
+            spark_options="",
             full_refresh=full_refresh,
         )
 

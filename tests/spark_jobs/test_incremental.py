@@ -14,6 +14,7 @@ import pytest
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
+from spark_jobs import clean_actions, clean_entities, store
 from tests.spark_jobs.small_shop import SmallShop, event, pseudonym
 
 FIRST, SECOND, THIRD = "2026-10-29", "2026-10-30", "2026-10-31"
@@ -139,6 +140,59 @@ def test_a_changed_past_file_is_cleaned_as_if_it_had_always_been_so(shop: SmallS
     assert everything(shop) == everything(at_once)
     assert versions(shop) == versions(at_once)
     assert shop.quarantine(f"events/{THIRD}.jsonl")[1][0] == "duplicate", "now told on the second day"
+
+
+def test_a_value_that_moves_to_the_next_column_makes_another_version(shop: SmallShop) -> None:
+    shop.write("items/catalogue.csv", "item_id,title\ni1,One\n")
+    shop.write("users/all.csv", "user_id\nu1\n")
+    shop.write(f"events/{FIRST}.jsonl", [event("e1", f"{FIRST}T10:00:00Z", region="HK")])
+    shop.clean()
+    before = versions(shop)["events"]
+    shop.write(f"events/{FIRST}.jsonl", [event("e1", f"{FIRST}T10:00:00Z", recommendation_id="HK")])
+    shop.clean()
+    assert [(row["region"], row["recommendation_id"]) for row in shop.rows("events")] == [(None, "HK")]
+    assert versions(shop)["events"].keys() == before.keys()
+    assert versions(shop)["events"] != before
+
+
+def test_a_table_of_other_columns_is_cleaned_anew_and_keeps_its_rows(shop: SmallShop) -> None:
+    write_first_days(shop)
+    write_third_day(shop)
+    shop.clean()
+    rows, made = everything(shop), versions(shop)
+    of_other_columns = {**shop.manifest("items"), "columns_hash": "of other columns"}
+    (shop.lake / "clean" / "items" / "_manifest.json").write_text(json.dumps(of_other_columns))
+    of_earlier_release = {**shop.manifest("events"), "partitions": {}}
+    for value, part in shop.manifest("events")["partitions"].items():
+        of_earlier_release["partitions"][value] = {**part, "version": "hashed otherwise"}
+    del of_earlier_release["columns_hash"]
+    (shop.lake / "clean" / "events" / "_manifest.json").write_text(json.dumps(of_earlier_release))
+    reports = [step.main(shop.args()) for step in (clean_entities, clean_actions)]
+    assert [report["files_read"] for report in reports] == [3, 3], "the files of items, then of events"
+    assert everything(shop) == rows
+    assert versions(shop) == made
+    assert [step.main(shop.args())["files_read"] for step in (clean_entities, clean_actions)] == [0, 0]
+
+
+def test_rows_that_stood_are_missed_before_anything_is_committed(
+    shop: SmallShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the driver does not see one of the files that an executor wrote."""
+    write_first_days(shop)
+    shop.clean()
+    write_third_day(shop)  # with a late event, so that the first day's partition is written again
+    before = shop.manifest("events")
+    write_rows = store.write_rows
+
+    def lossy(rows: Any, *where: Any) -> dict[str, list[str]]:
+        return write_rows(rows.where(f"source_file != 'events/{FIRST}.jsonl'"), *where)
+
+    monkeypatch.setattr(store, "write_rows", lambda rows, folder, table, commit_id: (
+        lossy if table == "events" else write_rows
+    )(rows, folder, table, commit_id))  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"events: its files have \d+ clean rows"):
+        shop.clean()
+    assert shop.manifest("events") == before
 
 
 def test_another_pseudonym_key_is_noticed(shop: SmallShop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+-- The day after the as-of date is the one on which a shopper sees what is made from it.
 with rules as (
     select * from {{ ref('stg_merchandising_rules') }}
 ),
@@ -16,8 +17,8 @@ active as (
         ends_on
     from rules
     where
-        coalesce(starts_on, {{ as_of_date() }}) <= {{ as_of_date() }}
-        and coalesce(ends_on, {{ as_of_date() }}) >= {{ as_of_date() }}
+        coalesce(starts_on, {{ as_of_date() }} + 1) <= {{ as_of_date() }} + 1
+        and coalesce(ends_on, {{ as_of_date() }} + 1) >= {{ as_of_date() }} + 1
 )
 
 select * from active
