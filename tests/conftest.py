@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A process whose main module has no file, as those of pytest-xdist, is one that runs doctests to pyspark, which ends
-# it where it is asked for Spark Connect's classes.
+# pyspark takes a process whose main module has no file, as those of pytest-xdist, for one that runs doctests, and
+# ends it where it is asked for Spark Connect's classes.
 if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
 
