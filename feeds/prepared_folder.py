@@ -20,6 +20,7 @@ from typing import Any
 from qianmian.step import StepError, write_atomically
 
 RECORD = "_prepared.json"
+SET_ASIDE = "_set_aside"
 
 
 class PreparedFolder:

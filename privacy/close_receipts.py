@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from expectations.tables import landing_dir, receipts_dir
 from feeds.land import is_landed
 from privacy.feed_files import names_in_file
-from privacy.parquet_files import mentioned
+from privacy.landing import set_aside_of
+from privacy.parquet_files import mentioned, names_by_any_id
 from privacy.receipts import Receipts, now
 from privacy.rule import Rule, mentions, moment_column
 from qianmian.step import StepError, run_step, step_parser
@@ -48,7 +49,7 @@ def close_receipts(args: argparse.Namespace) -> dict[str, Any]:
     key = existing_key(args.pseudonym_key_file or lake.parent.parent / "secrets" / "pseudonym.key")
     rule = Rule({user_id: receipts.all[user_id].moment for user_id in users}, key)
     files = [path for path in _files(args) if receipts_dir(lake) not in path.parents]
-    found = [str(path) for path in files if _still_names_one(path, lake, args.feeds, rule)]
+    found = [str(path) for path in files if _still_names_one(path, lake, args.feeds, args.truth, rule)]
     places = {"files": len(files)}
     if args.address:
         from privacy.forget_in_postgres import mentioned_in_postgres
@@ -90,17 +91,17 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (path for path in (Path(at) / name for name in names) if path.is_file())
 
 
-def _still_names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
+def _still_names_one(path: Path, lake: Path, feeds: Path | None, truth: Path | None, rule: Rule) -> bool:
     """Training, the scheduler's logs and the publishers' files go on meanwhile: what vanishes names nobody."""
     try:
-        return _names_one(path, lake, feeds, rule)
+        return _names_one(path, lake, feeds, truth, rule)
     except (OSError, duckdb.IOException):
         if path.exists():
             raise
         return False
 
 
-def _names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
+def _names_one(path: Path, lake: Path, feeds: Path | None, truth: Path | None, rule: Rule) -> bool:
     users = frozenset(rule.forgotten)
     for root in (landing_dir(lake), feeds):
         if root and root in path.parents:
@@ -108,6 +109,8 @@ def _names_one(path: Path, lake: Path, feeds: Path | None, rule: Rule) -> bool:
             if moment_column(feed) and is_landed(path.name):
                 return names_in_file(path, feed, rule)
     suffix = path.suffix.lower()
+    if suffix == ".parquet" and any(root in path.parents for root in (set_aside_of(feeds), truth) if root):
+        return names_by_any_id(path, rule)
     if suffix == ".parquet":
         with pq.ParquetFile(path) as file:
             return any(_in_rows(file, group, path, lake, rule) for group in range(file.num_row_groups))

@@ -15,14 +15,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from expectations.tables import FEEDS, landing_dir, receipts_dir
 from feeds.land import only_landing
 from feeds.landing_journal import Journal, LandedFile
 from feeds.landing_sources import local_stamp
+from feeds.prepared_folder import SET_ASIDE
 from privacy.feed_files import forget_in_file, is_emptied
-from privacy.parquet_files import rewrite_parquet
+from privacy.parquet_files import owners_by_any_id, rewrite_parquet
 from privacy.receipts import Receipts
 from privacy.rule import Rule, moment_of
 from qianmian.step import StepError, write_atomically
@@ -84,9 +83,9 @@ def forget_in_landing(lake: Path, feeds: Path | None, truth: Path | None, key: b
                 searched.add(file.path, journal.files[file.path].sha256)
         for path in _others(feeds, journal):
             receipts.add("feeds", forget_in_file(path, path.parent.name, rule))
-        if truth and truth.is_dir():
-            for path in sorted(truth.rglob("*.parquet")):
-                receipts.add("truth", _forget_in_truth(path, rule))
+        for name, folder in (("feeds", set_aside_of(feeds)), ("truth", truth)):
+            for path in sorted(folder.rglob("*.parquet")) if folder and folder.is_dir() else ():
+                receipts.add(name, rewrite_parquet(path, owners_by_any_id(rule)))
         searched.save()
     return changed
 
@@ -119,27 +118,17 @@ def _forget_in_landed(
     return sha256 != file.sha256 or emptied
 
 
+def set_aside_of(feeds: Path | None) -> Path | None:
+    """Return where an adapter keeps the rows that it makes no feed of, with the ids that the shop gives."""
+    return feeds / SET_ASIDE if feeds else None
+
+
 def _others(feeds: Path | None, journal: Journal) -> Iterator[Path]:
     """Yield an adapter's files that have not landed (they are of days to come)."""
     for path in sorted(feeds.rglob("*")) if feeds and feeds.is_dir() else ():
         relative = path.relative_to(feeds).as_posix() if feeds else ""
         if path.is_file() and relative.split("/")[0] in FEEDS and relative not in journal.files:
             yield path
-
-
-def _forget_in_truth(path: Path, rule: Rule) -> Counter[str]:
-    """The simulated shop's truth keeps ids under several names: any of them condemns a row."""
-    names = [f.name for f in pq.read_schema(path) if str(f.type) in ("string", "large_string")]
-
-    def owners(rows: object) -> list[str | None]:
-        columns = [rows[name].to_pylist() for name in names]  # type: ignore[index]
-        known = {value: rule.user_of(value) for column in columns for value in set(column) if value}
-        return [
-            next((known[value] for value in values if value and known[value]), None)
-            for values in (zip(*columns, strict=True) if columns else ())
-        ] or [None] * rows.num_rows  # type: ignore[attr-defined]
-
-    return rewrite_parquet(path, owners)
 
 
 class _Searched:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from privacy.rule import mentions, without_mentions
+from privacy.rule import Rule, mentions, without_mentions
 
 Owners = Callable[[pa.Table], Sequence[str | None]]
 
@@ -40,6 +40,25 @@ def rewrite_parquet(path: Path, owners: Owners, users: frozenset[str] = frozense
         os.fsync(written.fileno())
     aside.replace(path)
     return removed
+
+
+def owners_by_any_id(rule: Rule) -> Owners:
+    """Take a row for a forgotten user's wherever any of its texts is the id that the shop has given them."""
+
+    def owners(rows: pa.Table) -> list[str | None]:
+        columns = [rows[name].to_pylist() for name in _texts(rows)]
+        known = {value: rule.user_of(value) for column in columns for value in set(column) if value}
+        found = ((known[value] for value in values if value) for values in zip(*columns, strict=True))
+        return [next(filter(None, of_row), None) for of_row in found] or [None] * rows.num_rows
+
+    return owners
+
+
+def names_by_any_id(path: Path, rule: Rule) -> bool:
+    """Tell whether any text of a file is the id that the shop has given a forgotten user."""
+    owners = owners_by_any_id(rule)
+    with pq.ParquetFile(path) as file:
+        return any(any(owners(file.read_row_group(group))) for group in range(file.metadata.num_row_groups))
 
 
 def mentioned(rows: pa.Table, users: frozenset[str]) -> set[str]:

@@ -43,7 +43,7 @@ import pyarrow.parquet as pq
 
 from feeds.adapters import completejourney_queries as queries
 from feeds.adapters.daily_files import parquet_bytes, write_daily
-from feeds.prepared_folder import PreparedFolder, sha256_of
+from feeds.prepared_folder import SET_ASIDE, PreparedFolder, sha256_of
 from qianmian.step import StepError
 
 log = logging.getLogger("qianmian")
@@ -228,5 +228,5 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -> int
     ):
         files += write_daily(folder, feed, connection.sql(sql).to_arrow_table(), "day", extension)
     for name, sql in (("transactions", queries.SET_ASIDE), ("coupon_redemptions", queries.REDEMPTIONS_SET_ASIDE)):
-        folder.write(f"_set_aside/{name}.parquet", parquet_bytes(connection.sql(sql).to_arrow_table()))
+        folder.write(f"{SET_ASIDE}/{name}.parquet", parquet_bytes(connection.sql(sql).to_arrow_table()))
     return files

@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feeds.adapters.daily_files import parquet_bytes, write_daily
-from feeds.prepared_folder import PreparedFolder, sha256_of
+from feeds.prepared_folder import SET_ASIDE, PreparedFolder, sha256_of
 from qianmian.step import StepError
 
 log = logging.getLogger("qianmian")
@@ -274,4 +274,4 @@ def _write_days(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -
 
 
 def _write_set_aside(connection: duckdb.DuckDBPyConnection, folder: PreparedFolder) -> None:
-    folder.write("_set_aside/online_retail.parquet", parquet_bytes(connection.sql(_SET_ASIDE).to_arrow_table()))
+    folder.write(f"{SET_ASIDE}/online_retail.parquet", parquet_bytes(connection.sql(_SET_ASIDE).to_arrow_table()))

@@ -37,7 +37,8 @@ ALLOWED = {
     | {"warehouse.history", "warehouse.relations", "warehouse.runs"},
     # It goes wherever users are: what landed, cleaning it again, what was published and where to.
     "privacy": LEAF
-    | {"feeds.land", "feeds.landing_journal", "feeds.landing_sources", "spark_jobs.reading.reader"}
+    | {f"feeds.{name}" for name in ("land", "landing_journal", "landing_sources", "prepared_folder")}
+    | {"spark_jobs.reading.reader"}
     | {f"spark_jobs.{name}" for name in ("clean_actions", "clean_entities", "cleaning", "forgotten", "landed")}
     | {"spark_jobs.manifest", "spark_jobs.pseudonyms", "warehouse.targets.postgres", "warehouse.targets.s3_prefix"}
     | {f"warehouse.{name}" for name in ("history", "relations", "runs", "swap")},

@@ -76,6 +76,23 @@ def test_a_file_that_cannot_be_read_keeps_the_receipt_open(args: argparse.Namesp
     assert Receipts(args.lake).open == [THEIRS]
 
 
+@pytest.mark.parametrize("place", ["feeds/_set_aside", "truth"])
+def test_what_an_adapter_keeps_by_the_shops_id_is_searched_and_cleared(
+    args: argparse.Namespace, tmp_path: Path, place: str
+) -> None:
+    args.feeds, args.truth = tmp_path / "feeds", tmp_path / "truth"
+    path = tmp_path / place / "lines.parquet"
+    path.parent.mkdir(parents=True)
+    rows = {"reason": ["no_price", "no_price"], "user_id": [GONE, "somebody else"], "amount": [1.0, 2.0]}
+    pq.write_table(pa.table(rows), path)
+    with pytest.raises(StepError, match=r"still in .*lines\.parquet"):
+        close_receipts.close_receipts(args)
+    receipts = Receipts(args.lake)
+    forget_in_landing(args.lake, args.feeds, args.truth, KEY.encode(), receipts)
+    assert pq.read_table(path).to_pylist() == [{"reason": "no_price", "user_id": "somebody else", "amount": 2.0}]
+    assert close_receipts.close_receipts(args)["closed"] == 1
+
+
 def test_what_a_killed_step_left_aside_goes(args: argparse.Namespace, tmp_path: Path) -> None:
     landing, feeds = args.lake / "landing", tmp_path / "feeds"
     left = [
