@@ -83,8 +83,8 @@ def forget_in_landing(lake: Path, feeds: Path | None, truth: Path | None, key: b
                 searched.add(file.path, journal.files[file.path].sha256)
         for path in _others(feeds, journal):
             receipts.add("feeds", forget_in_file(path, path.parent.name, rule))
-        for name, folder in (("feeds", set_aside_of(feeds)), ("truth", truth)):
-            for path in sorted(folder.rglob("*.parquet")) if folder and folder.is_dir() else ():
+        for name, kept in (("feeds", set_aside_of(feeds)), ("truth", truth)):
+            for path in sorted(kept.rglob("*.parquet")) if kept and kept.is_dir() else ():
                 receipts.add(name, rewrite_parquet(path, owners_by_any_id(rule)))
         searched.save()
     return changed
