@@ -35,7 +35,7 @@ run: $(VENV)/.installed ## Run the daily job once (SHOP, DATA, AS_OF, FULL_REFRE
 backfill: $(VENV)/.installed ## Run past days one after the other (FROM, TO, SHOP; AGAIN=1: those that succeeded too)
 	@$(BIN)/python -m qianmian backfill --shop "$$SHOP" --from "$$FROM" --to "$$TO" $(if $(AGAIN),--again)
 
-train: $(VENV)/.installed ## Train a recommender for a day that has run, promote it if it wins (SHOP, AS_OF)
+train: $(VENV)/.installed ## Train text encoder and recommender for a day that has run, promote each if it wins (SHOP, AS_OF)
 	@$(BIN)/python -m qianmian train --shop "$$SHOP" --as-of "$$AS_OF"
 
 rollback: $(VENV)/.installed ## Put the set of tables before the latest back (SHOP, WHY)

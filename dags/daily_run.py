@@ -66,7 +66,7 @@ class DailyRun:
 
     @property
     def truth(self) -> Path:
-        """Where the simulated shop keeps its truth: no step reads it."""
+        """Where the simulated shop keeps its truth: no step but forgetting reads it."""
         return self.settings.shop_dir / "truth"
 
     @property

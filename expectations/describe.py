@@ -21,7 +21,8 @@ _FEEDS_HEAD = """# Feeds: what a shop hands over
 
 One folder a feed, one file or more a day, in CSV (with a header), JSON Lines or Parquet; text files may be
 gzipped. The day stands in the path as `2026-10-31` or `20261031`: it tells when the file arrived, and a run for a
-day reads no file that arrived later. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset
+day reads no file that arrived later; a path without a day counts as always known, and names that begin with `_` or
+`.` are passed over. Text is UTF-8; ids are strings; timestamps are ISO 8601 (UTC where no offset
 is given); more columns than these are ignored.
 
 This page is written from `expectations/tables/` by `python -m expectations.describe`.

@@ -1,6 +1,6 @@
 """Settings: `qianmian.toml`, a shop's section over the defaults, the environment over both.
 
-Only `dags/` and `qianmian/` read settings; a step takes what it needs as arguments.
+Only `dags/`, `qianmian/`, `preview/` and `bi/` read settings; a step takes what it needs as arguments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_FILE = ROOT / "qianmian.toml"
 ALERT_WEBHOOK = "QIANMIAN_ALERT_WEBHOOK"
 _TYPES: Mapping[str, type] = {"str": str, "int": int, "float": float}
-_PASSWORD = re.compile(r"password\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"(password|secret)\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
 _WHERE_AND_WHEN = (
     *("home", "default_as_of", "schedule", "train_schedule", "forget_schedule", "daily_shop"),
     *("airflow_port", "preview_port", "superset_port", "spark_master", "spark_driver_memory", "s3_endpoint_url"),
@@ -166,10 +166,7 @@ def load(shop: str, environ: Mapping[str, str] = os.environ, file: Path = SETTIN
         if isinstance(value, str) and _PASSWORD.search(value):
             # Its value is not shown: it would stand in logs and on Airflow's pages all the same.
             has_password = True
-            wrong.append(
-                f"{places[name]}: the address in {name} holds a password, which would stand in logs and "
-                "process lists"
-            )
+            wrong.append(f"{places[name]}: {name} holds a password, which would stand in logs and process lists")
         elif type(value) is not kind or not RULES[name].holds(value):
             wrong.append(f"{places[name]}: {name} = {value!r}, allowed is {RULES[name].allowed}")
     if wrong:
@@ -259,7 +256,7 @@ def _refusal(wrong: list[str], has_password: bool) -> StepError:
     if has_password:
         remedy += (
             " Take passwords out: PostgreSQL's goes into PGPASSWORD or a password file (PGPASSFILE), S3's keys "
-            "where boto3 finds them."
+            "where boto3 finds them, Spark's into spark-defaults.conf."
         )
     return StepError(what, remedy)
 

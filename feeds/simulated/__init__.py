@@ -33,8 +33,8 @@ purpose, shard and day (randomness.py). A shard is at most 20,000 users of the t
 after the other, so memory does not follow the shop's size. A day made alone equals the same day made in a row:
 what the past puts on a day (a repeat, a return, a late row) is redrawn from the days before, at most 90 of them.
 
-The truth lies beside the feeds, where no step reads it: tables for people (truth_files.py), and `truth.Truth`,
-which computes the expected purchases of any user after any day, from the code that made the shop.
+The truth lies beside the feeds, where no step but forgetting reads it: tables for people (truth_files.py), and
+`truth.Truth`, which computes the expected purchases of any user after any day, from the code that made the shop.
 
 What it is not: there is no competition between shops, no stock consumed by sales, no word of mouth, and the
 published recommendations do not act on it; recommendation_id names the shop's own home list of before.

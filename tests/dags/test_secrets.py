@@ -186,7 +186,7 @@ def test_a_password_in_the_address_stops_the_run_before_it_is_shown(
 ) -> None:
     monkeypatch.setenv("QIANMIAN_HOME", str(tmp_path))
     monkeypatch.setenv("QIANMIAN_POSTGRES_TARGET", "postgresql://writer:pg-hunter2-secret@127.0.0.1/bi")
-    with pytest.raises(AirflowFailException, match="the address in postgres_target holds a password") as failed:
+    with pytest.raises(AirflowFailException, match="postgres_target holds a password") as failed:
         run_task("publish_postgres", context_of_a_run())
     assert "PGPASSWORD" in str(failed.value)
     assert "hunter2" not in str(failed.value) + caplog.text

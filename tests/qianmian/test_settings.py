@@ -109,12 +109,20 @@ def test_the_daily_shop_is_loaded_with_its_own_section(tmp_path: Path) -> None:
     ],
 )
 def test_an_address_with_a_password_is_refused_without_showing_it(address: str) -> None:
-    with pytest.raises(StepError, match="the address in postgres_target holds a password") as refused:
+    with pytest.raises(StepError, match="postgres_target holds a password") as refused:
         settings.load("simulated", {"QIANMIAN_POSTGRES_TARGET": address, "QIANMIAN_SCHEDULE": "daily"})
     assert "PGPASSWORD" in refused.value.remedy
     assert "schedule = 'daily'" in refused.value.what
     assert "hunter2" not in refused.value.what + refused.value.remedy
     settings.load("simulated", {"QIANMIAN_POSTGRES_TARGET": "postgresql://writer@db:5432/bi"})
+
+
+def test_a_secret_among_sparks_options_is_refused_without_showing_it() -> None:
+    environ = {"QIANMIAN_SPARK_OPTIONS": "spark.authenticate=true spark.authenticate.secret=hunter2"}
+    with pytest.raises(StepError, match="spark_options holds a password") as refused:
+        settings.load("mine", environ)
+    assert "hunter2" not in str(refused.value)
+    assert "spark-defaults.conf" in refused.value.remedy
 
 
 def test_the_hour_of_freshness_is_a_cron_or_none() -> None:
