@@ -15,13 +15,7 @@ from qianmian.step import StepError
 
 
 @pytest.fixture
-def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+def bucket(s3_endpoint: str, s3_credentials: None) -> Iterator[Any]:
     import boto3
 
     bucket = boto3.Session().resource("s3", endpoint_url=s3_endpoint).Bucket("shop")

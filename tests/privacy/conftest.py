@@ -69,15 +69,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: Path) -> Pu
 
 @pytest.fixture
 def shop_with_targets(
-    shop: PublishedShop, monkeypatch: pytest.MonkeyPatch, address: str, s3_endpoint: str
+    shop: PublishedShop, address: str, s3_endpoint: str, s3_credentials: None
 ) -> Iterator[PublishedShop]:
     """The same, with PostgreSQL and a bucket that keeps versions."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
     import boto3
 
     client = boto3.Session().client("s3", endpoint_url=s3_endpoint)

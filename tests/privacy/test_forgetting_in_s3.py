@@ -93,15 +93,7 @@ class Target:
         return found
 
 
-def targets(
-    bucket: str, endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, versioned: bool
-) -> Iterator[Target]:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+def targets(bucket: str, endpoint: str, folder: Path, *, versioned: bool) -> Iterator[Target]:
     import boto3
 
     made = Target(bucket, endpoint, folder, versioned=versioned)
@@ -113,15 +105,15 @@ def targets(
 
 
 @pytest.fixture
-def target(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+def target(s3_endpoint: str, s3_credentials: None, tmp_path: Path) -> Iterator[Target]:
     """A bucket that keeps versions."""
-    yield from targets("forgets-versions", s3_endpoint, tmp_path, monkeypatch, versioned=True)
+    yield from targets("forgets-versions", s3_endpoint, tmp_path, versioned=True)
 
 
 @pytest.fixture
-def plain_target(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+def plain_target(s3_endpoint: str, s3_credentials: None, tmp_path: Path) -> Iterator[Target]:
     """A bucket that keeps none."""
-    yield from targets("forgets-objects", s3_endpoint, tmp_path, monkeypatch, versioned=False)
+    yield from targets("forgets-objects", s3_endpoint, tmp_path, versioned=False)
 
 
 def test_killed_before_it_deleted_earlier_versions_the_next_attempt_does(target: Target) -> None:

@@ -38,6 +38,7 @@ def test_a_run_published_while_the_rebuild_waited_is_not_lost(
         waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert waiting.stderr
         while "waiting for it" not in waiting.stderr.readline():
+            assert waiting.poll() is None
             time.sleep(0.01)
         theirs = _published_elsewhere(other, warehouse)
         shutil.copytree(other / "lake", lake, dirs_exist_ok=True)

@@ -23,13 +23,7 @@ RunDay = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def client(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+def client(s3_endpoint: str, s3_credentials: None) -> Any:
     import boto3
 
     made = boto3.Session().client("s3", endpoint_url=s3_endpoint)
