@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from privacy import close_receipts, forget_in_postgres, forget_in_s3, forget_users
+from privacy.s3_versions import Version, VersionedPrefix
 from tests.candidate_tables import (
     GENERATED_AT,
     candidate_tables,
@@ -151,9 +152,9 @@ class PublishedShop(SmallShop):
                 cursor.execute(f'select * from "{schema}"."{table}"')
                 yield f"postgres {schema}.{table}", str(cursor.fetchall()).encode()
         server.close()
-        prefix = s3.Prefix(BUCKET, self.endpoint)
+        prefix, local = VersionedPrefix(BUCKET, self.endpoint), self.folder / "object"
         for key in prefix.keys(""):
-            local = prefix.download(key, self.folder / "object")
+            assert prefix.bring(Version(key), local)
             content = local.read_bytes()
             yield f"s3 {key}", content
             if key.endswith(".parquet"):

@@ -18,10 +18,10 @@ import pytest
 
 from feeds.landing_journal import Journal
 from privacy import close_receipts, forget_users
+from privacy.s3_versions import Version, VersionedPrefix
 from qianmian.step import StepError
 from tests.privacy.shop import ASKED, AT, BUCKET, DAYS, GONE, THEIRS, PublishedShop
 from tests.spark_jobs.small_shop import event
-from warehouse.targets.s3 import Prefix
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("QIANMIAN_KILLS", "2"))
@@ -73,13 +73,13 @@ def test_nothing_is_left_but_the_receipt_and_nothing_comes_back(shop_with_target
         assert connection.sql("select count(distinct as_of_date) from user_portraits_history").fetchall() == [(2,)]
     with duckdb.connect(str(shop.lake / "features.duckdb"), read_only=True) as features:
         assert features.sql("select count(*) from features.features.seen").fetchall() == [(0,)]
-    prefix = Prefix(BUCKET, shop.endpoint)
+    prefix, local = VersionedPrefix(BUCKET, shop.endpoint), shop.folder / "object"
     for name in prefix.keys("manifests/"):
         manifest = prefix.read(name)
         assert manifest
         for file in manifest[0]["files"]:
-            content = prefix.download(file["key"], shop.folder / "object").read_bytes()
-            assert hashlib.sha256(content).hexdigest() == file["sha256"]
+            assert prefix.bring(Version(file["key"]), local)
+            assert hashlib.sha256(local.read_bytes()).hexdigest() == file["sha256"]
 
     # Landing again copies nothing, though the shop still has it all; what it hands over anew is set aside.
     landed = Journal(shop.lake / "landing" / "manifest.jsonl").files

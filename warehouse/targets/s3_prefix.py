@@ -64,16 +64,6 @@ class Prefix:
             str(file), self._bucket, self._prefix + name, ExtraArgs={"ChecksumAlgorithm": "SHA256"}
         )
 
-    def download(self, name: str, file: Path) -> Path:
-        """Copy an object here and return where."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download_file(self._bucket, self._prefix + name, str(file))
-        return file
-
-    def size(self, name: str) -> int:
-        """Return an object's bytes."""
-        return int(self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)["ContentLength"])
-
     def delete_earlier_versions(self, below: str, only: re.Pattern[str] | None = None) -> None:
         """Delete what a bucket that keeps versions has kept of the objects below a folder, or of one object.
 
