@@ -20,6 +20,9 @@ TO           ?=
 AGAIN        ?=
 export SHOP DATA AS_OF WHY FROM TO
 
+# Where it is set, as in many containers, each of a day's steps compiles thousands of files anew: a fifth of the day.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run backfill train rollback forget mlflow preview bi up stop status logs docs test test-bi check format install install-dev chromium clean
 
