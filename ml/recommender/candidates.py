@@ -96,23 +96,25 @@ def _choose(
     if len(pool.never):
         mixed = mixed.copy()
         mixed[:, pool.never] = -np.inf
-    chosen = np.zeros(mixed.shape, dtype=bool)
-    rows = np.arange(len(mixed))[:, None]
-    all_items = np.arange(mixed.shape[1])
-    wanted = [(mixed, N_MIXED, all_items, mixed), *((part, N_EACH, all_items, mixed) for part in parts)]
-    wanted += [(part, N_EACH, new, mixed) for part in new_parts if len(new)]
+    is_open = np.isfinite(mixed)
+    found = [top_items(mixed, N_MIXED)[0]]
+    found += [top_items(np.where(is_open, part, -np.inf), N_EACH)[0] for part in parts]
+    some = [(np.where(is_open[:, new], part, -np.inf), N_EACH, new) for part in new_parts if len(new)]
     by_rule = ((pool.never, N_TOLD), (pool.always, len(pool.always)))
-    wanted += [(everything[:, of], count, of, everything) for of, count in by_rule if len(of)]
-    for values, count, of, allowed in wanted:
-        columns, scores = top_items(np.where(np.isfinite(allowed[:, of]), values, -np.inf), count)
-        there = (columns >= 0) & np.isfinite(scores)
-        chosen[np.broadcast_to(rows, columns.shape)[there], of[columns[there]]] = True
-    items, scores = top_items(np.where(chosen, everything, -np.inf), width)
+    some += [(everything[:, of], count, of) for of, count in by_rule if len(of)]
+    for values, count, of in some:
+        columns = top_items(values, count)[0]
+        found.append(np.where(columns >= 0, of[columns], -1))
+    items = np.sort(np.concatenate(found, axis=1), axis=1)
+    items[:, 1:][items[:, 1:] == items[:, :-1]] = -1
+    scores = np.where(items >= 0, np.take_along_axis(everything, np.maximum(items, 0), axis=1), -np.inf)
+    order = np.lexsort((items, -scores), axis=1)[:, :width]
+    items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
     missing = width - items.shape[1]
     if missing > 0:
         items = np.pad(items, ((0, 0), (0, missing)), constant_values=-1)
         scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return items, scores
+    return items, scores.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -223,13 +225,19 @@ def _parts(sources: Sources, history: History) -> list[np.ndarray]:
     related = interest @ blend.item_to_item
     again = history.matrix(history.orders_faded * blend.repeat_weight[history.item])
     found = (related, interest @ blend.text, again, related @ sources.look_alikes)
-    return [part.toarray().astype(np.float32) for part in found]
+    return [_dense(part) for part in found]
+
+
+def _dense(part: sparse.csr_matrix) -> np.ndarray:
+    """Return users x items float32; scipy's own way sorts all cells first."""
+    cells = (part.data.astype(np.float32), part.indices, part.indptr)
+    return np.asarray(sparse.csr_matrix(cells, shape=part.shape).toarray())
 
 
 def _new_parts(sources: Sources, scores: Scores, look_alike: np.ndarray) -> list[np.ndarray]:
     """Return what the sources that know text give the new items: users x `sources.new` each."""
     history, new = scores.history, sources.new
-    alike = (history.matrix(history.interest) @ sources.blend.items.text[:, new]).toarray()
+    alike = (history.matrix(history.interest) @ sources.text_of_new).toarray()
     parts = [np.where(part > 0, part, -np.inf) for part in (alike, look_alike[:, new])]
     return parts if sources.model is None else [*parts, scores.log_probability[:, new]]
 
@@ -257,7 +265,6 @@ def describe(
         pool: items that rules are about.
 
     """
-    mixed = scores.mixed(weight)
     regressions = sources.regressions.scores(scores.log)
     *counted, look_alike = _parts(sources, scores.history)
     parts = [*counted, *regressions]
@@ -265,9 +272,10 @@ def describe(
         extra = [*(np.where(part > 0, part, -np.inf) for part in parts)]
         if sources.model is not None:
             extra.append(scores.log_probability)
-        items, values = _choose(mixed, extra, sources.new, _new_parts(sources, scores, look_alike), pool or Pool())
+        new_parts = _new_parts(sources, scores, look_alike)
+        items, values = _choose(scores.mixed(weight), extra, sources.new, new_parts, pool or Pool())
     else:
-        values = np.where(items >= 0, np.take_along_axis(mixed, np.maximum(items, 0), axis=1), -np.inf)
+        values = scores.mixed(weight, items)
     there = np.maximum(items, 0)
     share, probability, related, alike, again, following, together = (
         np.take_along_axis(part, there, axis=1) for part in (scores.log_share, scores.log_probability, *parts)

@@ -137,7 +137,9 @@ def learn_regressions(
         return ItemRegressions(kept, nothing, nothing, settings)
     days = _days_of(log, settings)
     shown = is_candidate[kept]
-    return ItemRegressions(kept, _next_basket(days, kept, as_of) * shown, _together(days, kept) * shown, settings)
+    # In rows, as they are read: else each shard of users would have all of it copied.
+    found = (np.ascontiguousarray(one * shown) for one in (_next_basket(days, kept, as_of), _together(days, kept)))
+    return ItemRegressions(kept, *found, settings)
 
 
 def _add_product(total: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matrix) -> None:

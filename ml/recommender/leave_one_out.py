@@ -28,7 +28,7 @@ from ml.recommender.candidates import describe
 from ml.recommender.dataset import ActionLog
 from ml.recommender.history import History
 from ml.recommender.learned import LearnedModel, Listed
-from ml.recommender.recommend import SHARD_CELLS
+from ml.recommender.recommend import users_together
 from ml.recommender.sources import Sources
 
 N_TRIED = 3  # items of each user, beside the latest
@@ -84,7 +84,7 @@ def _scored(
     model: LearnedModel, sources: Sources, listed: Listed, row: np.ndarray, item: np.ndarray
 ) -> Iterator[_Without]:
     """Yield the scores of the lists of users `row` without `item`, some at a time."""
-    size = max(1, SHARD_CELLS // sources.log.n_items)
+    size = users_together(sources.log.n_items)
     for begin in range(0, len(row), size):
         some = slice(begin, begin + size)
         rows = row[some]

@@ -12,7 +12,9 @@ from ml.recommender.dataset import ActionLog
 from ml.recommender.history import History, build_history
 from ml.recommender.settings import LIST_LENGTH
 
-SHARD_CELLS = 12_000_000  # users x items of one dense block: 100 MB
+#: Users x items of one dense block: 24 MB, of which there are some ten. Larger ones leave the processor's caches.
+SHARD_CELLS = 3_000_000
+SHARD_USERS = 8  # at least so many together, however large the catalogue: each shard has a price of its own
 SHARD_ACTIONS = 150_000  # explained at once, each against the whole list
 
 
@@ -91,9 +93,14 @@ class Shard:
     history: History
 
 
+def users_together(n_items: int) -> int:
+    """Return how many users' scores of all items stand in memory at once."""
+    return max(SHARD_USERS, SHARD_CELLS // n_items)
+
+
 def shards_of(users: np.ndarray, actions_per_user: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
     """Cut `users` into runs whose scores and whose explanations fit in memory."""
-    by_size = np.arange(len(users)) // max(1, SHARD_CELLS // n_items)
+    by_size = np.arange(len(users)) // users_together(n_items)
     by_actions = np.cumsum(actions_per_user[users]) // SHARD_ACTIONS
     changes = (np.diff(by_size) != 0) | (np.diff(by_actions) != 0)
     yield from np.split(users, np.flatnonzero(changes) + 1) if len(users) else ()

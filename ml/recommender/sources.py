@@ -56,14 +56,22 @@ class Scores:
     log_share: np.ndarray
     log_probability: np.ndarray
 
-    def mixed(self, weight: float) -> np.ndarray:
-        """Return the mixture, `weight` being the sequence model's share."""
+    def mixed(self, weight: float, items: np.ndarray | None = None) -> np.ndarray:
+        """Return the mixture, `weight` being the sequence model's share, of all items.
+
+        Or of `items`, users x n (-1 for none: -inf).
+        """
+        share, probability = self.log_share, self.log_probability
+        if items is not None:
+            there = np.maximum(items, 0)
+            share = np.where(items >= 0, np.take_along_axis(share, there, axis=1), np.float32(-np.inf))
+            probability = np.take_along_axis(probability, there, axis=1)
         if weight == 0.0:
-            return self.log_share
+            return share
         # 0 x -inf is no number: barred items are set anew.
         with np.errstate(invalid="ignore"):
-            scores = (1.0 - weight) * self.log_share + weight * self.log_probability
-        scores[np.isneginf(self.log_share)] = -np.inf
+            scores = (1.0 - weight) * share + weight * probability
+        scores[np.isneginf(share)] = -np.inf
         return scores
 
 
@@ -116,6 +124,11 @@ class Sources:
     def new(self) -> np.ndarray:
         """Positions of the new items that may be recommended."""
         return np.flatnonzero((self.newness >= IS_NEW) & self.blend.items.is_candidate)
+
+    @cached_property
+    def text_of_new(self) -> sparse.csr_matrix:
+        """How alike each item and each of the `new` ones are: items x new."""
+        return self.blend.items.text[:, self.new]
 
     @cached_property
     def look_alikes(self) -> sparse.csr_matrix:
