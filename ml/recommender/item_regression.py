@@ -138,8 +138,9 @@ def learn_regressions(
     days = _days_of(log, settings)
     shown = is_candidate[kept]
     # In rows, as they are read: else each shard of users would have all of it copied.
-    found = (np.ascontiguousarray(one * shown) for one in (_next_basket(days, kept, as_of), _together(days, kept)))
-    return ItemRegressions(kept, *found, settings)
+    following = np.ascontiguousarray(_next_basket(days, kept, as_of) * shown)
+    together = np.ascontiguousarray(_together(days, kept) * shown)
+    return ItemRegressions(kept, following, together, settings)
 
 
 def _add_product(total: np.ndarray, left: sparse.csr_matrix, right: sparse.csr_matrix) -> None:

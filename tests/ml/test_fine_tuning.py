@@ -260,7 +260,7 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
 def test_training_stops_when_nothing_is_gained_and_leaves_the_best_state(
     tiny: Path, shop: tuple[Pairs, ActionLog]
 ) -> None:
-    trainer = trainer_of(tiny, shop, replace(SMALL, evaluations=6, patience=2))
+    trainer = trainer_of(tiny, shop, replace(SMALL, evaluations=6, patience=2, shares=(1.0,)))
     told = iter([0.5, 0.6, 0.4, 0.3])
     states = []
 
@@ -273,6 +273,28 @@ def test_training_stops_when_nothing_is_gained_and_leaves_the_best_state(
     assert outcome.stopped_early
     assert (outcome.base_value, outcome.best_value) == (0.5, 0.6)
     assert np.array_equal(weights(trainer), states[1])
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_part_of_the_way_is_kept_where_it_serves_better(
+    tiny: Path, shop: tuple[Pairs, ActionLog], method: str
+) -> None:
+    trainer = trainer_of(tiny, shop, replace(SMALL, method=method, evaluations=1, shares=(1.0, 0.75, 0.5)))
+    start = weights(trainer)
+    told = iter([0.5, 0.6, 0.8, 0.7])
+    states = []
+
+    def value(_: np.ndarray) -> float:
+        states.append(weights(trainer))
+        return next(told)
+
+    trainer.exam = Exam(value, np.arange(60))
+    outcome = trainer.fit()
+    assert (outcome.best_step, outcome.share, outcome.best_value) == (trainer.steps, 0.75, 0.8)
+    assert np.array_equal(weights(trainer), states[2])
+    whole = states[1] - start
+    assert np.abs(whole).max() > 1e-3
+    assert np.allclose(weights(trainer), start + 0.75 * whole, atol=1e-6)
 
 
 def in_a_process_of_its_own(

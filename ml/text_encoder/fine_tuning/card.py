@@ -24,7 +24,8 @@ It is a sentence-transformers model: `SentenceTransformer("{folder}")`.
 
 ## Training
 
-- {method}, learning rate {learning_rate:g}, {batch_texts} texts a step, best at step {best_step}, seed {seed}.
+- {method}, learning rate {learning_rate:g}, {batch_texts} texts a step, best at step {best_step}, seed {seed};
+  kept is {share:.0%} of what training changed.
 - InfoNCE at temperature {temperature:g}; no negatives are texts of one item, known partners, and {margin}.
 
 ## Figures
@@ -80,6 +81,7 @@ def write_card(version: Saved, decision: dict[str, Any] | None = None) -> None:
         **{k: settings[k] for k in ("learning_rate", "batch_texts", "temperature")},
         method=words[FineTuning(**{**settings, "pairs": None}).method],
         margin=margin,
+        share=about.get("share", 1.0),
         queries=f"{asked} queries with what was chosen after them, " if asked else "",
         searches=f"but for queries that {MIN_USERS_ASKING} users or more typed" if asked else "and no search",
     )

@@ -62,6 +62,9 @@ class FineTuning:
     margin: float | None = 0.95
 
     epochs: float = 5.0
+    # Shares of what training changed that are tried in the end: what was never trained on may be found better a
+    # part of the way (WiSE-FT, Wortsman et al., 2022, equation 1).
+    shares: tuple[float, ...] = (1.0, 0.75, 0.5)
     evaluations: int = 10
     patience: int = 3
     # While training, at most so many users are asked, among so many items, by so much of what each had chosen.

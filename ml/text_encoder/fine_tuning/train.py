@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 PLAIN = ("done", "steps", "texts", "tokens", "seconds", "values")
 #: Steps by which the pace is known.
 PACE_STEPS = 5
+#: Between two words on how far a training is.
+REPORT_S = 60.0
 Report = Callable[[str, float, int], None]
 
 
@@ -49,11 +51,15 @@ class Exam:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training went: values held out, of the base model and of the best state, and what it took."""
+    """How a training went: values held out, of the base model and of what is left, and what it took.
+
+    What is left is `share` of the way from the base model to the state at `best_step`.
+    """
 
     base_value: float
     best_value: float
     best_step: int
+    share: float
     steps: int
     texts: int
     tokens: int
@@ -89,6 +95,7 @@ class Trainer:
         self.steps = self.drawing.steps(settings.epochs)
         self.done, self.texts, self.tokens, self.seconds = 0, 0, 0, 0.0
         self.values: list[tuple[int, float]] = []
+        self.start = encoder.state()
         self.best: dict[str, Tensor] = {}
 
     # ---- one step ----------------------------------------------------------------------------
@@ -190,6 +197,7 @@ class Trainer:
         log.info("%d steps of %d texts on %d pairs; value of the base model %.4f; %d weights to train",
                  self.steps, self.settings.batch_texts, len(self.pairs), self.values[0][1],
                  sum(p.numel() for p in self.encoder.trained().values()))  # fmt: skip
+        said = time.perf_counter()
         while not self.is_over():
             began = time.perf_counter()
             self.encoder.model.train()
@@ -197,6 +205,9 @@ class Trainer:
             self.seconds += time.perf_counter() - began
             if report is not None:
                 report("loss", loss, self.done)
+            if time.perf_counter() - said > REPORT_S:
+                said = time.perf_counter()
+                log.info("step %d of %d: loss %.4f, %.1f s a step", self.done, self.steps, loss, said - began)
             if seconds is not None and self.done == PACE_STEPS:
                 self.fit_into(seconds)
             if self.done % self.interval == 0 or self.done == self.steps:
@@ -205,13 +216,41 @@ class Trainer:
                 self.evaluated(self.exam.value(memory.cpu().numpy()), loss, report)
                 self.save(checkpoint, memory)
                 self.seconds += time.perf_counter() - began
-        self.encoder.set_state(self.best)
-        self.encoder.model.eval()
         best_step, best_value = max(self.values, key=lambda one: (one[1], -one[0]))
+        began = time.perf_counter()
+        share, best_value = self.part_way(memory, best_value) if best_step else (1.0, best_value)
+        self.seconds += time.perf_counter() - began
+        self.encoder.model.eval()
         return Outcome(
-            self.values[0][1], best_value, best_step, self.done, self.texts, self.tokens, round(self.seconds, 1),
-            self.done < self.steps,
+            self.values[0][1], best_value, best_step, share, self.done, self.texts, self.tokens,
+            round(self.seconds, 1), self.done < self.steps,
         )  # fmt: skip
+
+    def part_way(self, memory: Tensor, best_value: float) -> tuple[float, float]:
+        """Leave the share of the way to the best state in the encoder that has the highest value; return both.
+
+        Args:
+            memory: vectors of all item texts; those of the exam are overwritten.
+            best_value: of the whole way.
+
+        """
+        values = {1.0: best_value}
+        for share in self.settings.shares:
+            if share not in values:
+                self.encoder.set_state(self.on_the_way(share))
+                memory[torch.from_numpy(self.exam.texts)] = self.encoder.encode(self.exam.texts)
+                values[share] = self.exam.value(memory.cpu().numpy())
+        log.info("values of a part of the way: %s", {share: round(value, 4) for share, value in values.items()})
+        best = max(values, key=lambda share: (values[share], share))
+        self.encoder.set_state(self.on_the_way(best))
+        return best, values[best]
+
+    def on_the_way(self, share: float) -> dict[str, Tensor]:
+        """Return the weights between the base model's (0) and the best state's (1)."""
+        return self.best if share == 1.0 else {
+            name: torch.lerp(self.start[name].float(), weights.float(), share).to(weights.dtype)
+            for name, weights in self.best.items()
+        }  # fmt: skip
 
     @property
     def interval(self) -> int:
@@ -227,7 +266,7 @@ class Trainer:
         """Cut the number of steps to what fits into `budget` seconds at the pace so far, evaluations included."""
         a_step, a_text = self.seconds / self.done, self.seconds / self.texts
         # A pass forth is about a third of one forth and back.
-        evaluations = self.settings.evaluations * len(self.exam.texts) * a_text / 3
+        evaluations = (self.settings.evaluations + len(self.settings.shares)) * len(self.exam.texts) * a_text / 3
         fits = self.team.agreed((budget - evaluations) / a_step, self.encoder.device)
         affordable = max(PACE_STEPS, int(fits))
         if affordable < self.steps:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 #: Fewer, and the held-out weeks say nothing, or the base model learns nothing that it does not know.
 MIN_PAIRS, MIN_USERS = 1_000, 50
 #: Of this code: another one gives another model from the same data.
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def tune(
                 "trained_to": last_learned.isoformat(), "pairs": len(pairs), "texts": len(pairs.texts),
                 "queries": len(pairs.asked), "users_deciding": len(material.deciding),
                 "base_value": outcome.base_value, "best_value": outcome.best_value,
-                "best_step": outcome.best_step, "seed": args.seed, "settings": asdict(settings),
+                "best_step": outcome.best_step, "share": outcome.share, "seed": args.seed,
+                "settings": asdict(settings),
             }  # fmt: skip
             version = encoders(args.lake).save(args.as_of, encoder.save, **about)
             write_card(version)
