@@ -59,7 +59,7 @@ def test_a_line_a_seed_with_base_and_fine_tuned_side_by_side(
     words = {word for text in load(folder)[-1] for word in text.split()}
     tiny = build_tiny_encoder(tmp_path / "tiny", words)
     command = ["finetune", str(folder), "--model", str(tiny), "--items", str(HELD_OUT), "--method", "full"]
-    dials = ["learning_rate=0.003", "epochs=20", "batch_texts=32", 'precision="float32"']
+    dials = ["learning_rate=0.003", "epochs=20", "least_steps=1", "batch_texts=32", 'precision="float32"']
     monkeypatch.setattr("sys.argv", [*command, "--seeds", "0", "1", *(f"--set={dial}" for dial in dials)])
     finetune.main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -42,6 +42,7 @@ SMALL = FineTuning(
     batch_texts=32,
     chunk_texts=8,
     epochs=6.0,
+    least_steps=1,
     evaluations=3,
     precision="float32",
 )

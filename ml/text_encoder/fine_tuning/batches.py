@@ -48,8 +48,8 @@ class Drawing:
         self.known_items = np.flatnonzero(np.diff(of_items.tocsc().indptr))
 
     def steps(self, epochs: float) -> int:
-        """Return how many steps show as many texts as the pairs have, `epochs` times."""
-        return max(1, round(epochs * len(self.anchors) / self.settings.batch_texts))
+        """Return how many steps show as many texts as the pairs have, `epochs` times; `least_steps` at least."""
+        return max(1, self.settings.least_steps, round(epochs * len(self.anchors) / self.settings.batch_texts))
 
     def batch(self, step: int) -> Batch:
         """Draw the texts of a step, sorted."""

@@ -61,7 +61,9 @@ class FineTuning:
     # Not a negative: what the base model holds nearer to the anchor than this share of its nearest positive.
     margin: float | None = 0.95
 
-    epochs: float = 5.0
+    # Short: new items are found no better by more of it (docs/experiments.md). A small shop takes `least_steps`.
+    epochs: float = 1.5
+    least_steps: int = 60
     # Shares of what training changed that are tried in the end: what was never trained on may be found better a
     # part of the way (WiSE-FT, Wortsman et al., 2022, equation 1).
     shares: tuple[float, ...] = (1.0, 0.75, 0.5)
