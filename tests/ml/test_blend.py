@@ -201,6 +201,20 @@ def test_top_items_break_ties_by_position():
     assert values[0].tolist() == [2.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [1, 7, 40, 60])
+def test_top_items_are_those_of_a_whole_sort(kind: type, length: int) -> None:
+    """Most cells are barred or equal, as a source's are that knows little."""
+    rng = np.random.default_rng(length)
+    scores = rng.integers(0, 4, (200, 40)).astype(kind)
+    scores[rng.random(scores.shape) < rng.random((200, 1))] = -np.inf
+    items, values = top_items(scores, length)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :length]
+    expected = np.take_along_axis(scores, order, axis=1)
+    assert np.array_equal(items, np.where(np.isfinite(expected), order, -1))
+    assert np.array_equal(values, expected)
+
+
 def test_lists_are_as_long_as_the_catalogue_allows():
     items, _ = top_items(np.array([[1.0, 2.0]]), 20)
     assert items.tolist() == [[1, 0]]

@@ -57,8 +57,8 @@ def lake(lake_of: Callable[..., Path]) -> Path:
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     small = FineTuning(
-        method="full", learning_rate=3e-3, batch_texts=40, chunk_texts=20, epochs=10.0, least_steps=1, evaluations=3,
-        precision="float32",
+        method="full", learning_rate=3e-3, batch_texts=40, chunk_texts=20, epochs=10.0, least_steps=1,
+        evaluations=3, precision="float32",
     )  # fmt: skip
     monkeypatch.setattr(train_encoder, "defaults_of", lambda method: replace(small, method=method))
 

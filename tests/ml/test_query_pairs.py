@@ -183,8 +183,8 @@ def test_training_brings_a_query_near_what_is_chosen_after_it(tmp_path: Path) ->
     pairs = find_pairs(log, ItemTexts(np.full(12, ""), texts), pair_settings(), searches_of(*rows))
     tiny = build_tiny_encoder(tmp_path / "tiny", {*words, "query0", "query1", "query2"})
     small = FineTuning(
-        method="full", learning_rate=3e-3, batch_texts=12, chunk_texts=8, epochs=30.0, least_steps=1, evaluations=2,
-        precision="float32", margin=None,
+        method="full", learning_rate=3e-3, batch_texts=12, chunk_texts=8, epochs=30.0, least_steps=1,
+        evaluations=2, precision="float32", margin=None, shares=(1.0,),
     )  # fmt: skip
 
     def right(encoder: TextEncoder) -> float:
