@@ -1,4 +1,4 @@
-"""bench.next_item on folders that are not shaped quite like Beauty: no words, users without a test item."""
+"""bench.next_item and bench.candidates on folders that are not shaped quite like Beauty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench import next_item
+from bench import candidates, next_item
 from bench.next_item import as_log, as_targets, encode, share_in_history, text_columns
 
 N_ITEMS, N_USERS, EACH = 60, 400, 9
@@ -46,6 +46,16 @@ def test_a_folder_without_words_is_learned_by_what_follows_what(
     assert result["tests_in_history"] == 0
     assert result["test"]["sequence_model"]["recall@5"] > 0.9
     assert result["test"]["learned"]["recall@5"] > 0.9
+
+
+def test_the_cost_of_candidates_is_told_for_any_such_folder(
+    tmp_path: Path, cycles: list[tuple[int, int, int, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "titles", {"title": [f"Red cup {n}" for n in range(N_ITEMS)]}, cycles)
+    candidates.main([str(folder), "--users", "100"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["users"], result["items"]) == (100, N_ITEMS)
+    assert 0 < result["scores_ns"] < result["candidates_ns"]
 
 
 def test_columns_of_words_are_found_and_ids_left_out(tmp_path: Path) -> None:
