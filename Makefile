@@ -20,7 +20,7 @@ TO           ?=
 AGAIN        ?=
 export SHOP DATA AS_OF WHY FROM TO
 
-# Where it is set, as in many containers, each of a day's steps compiles thousands of files anew: a fifth of the day.
+# Where it is set, as in many containers, each of a day's steps compiles thousands of files anew: a sixth of the day.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

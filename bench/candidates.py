@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import resource
 import time
 from pathlib import Path
 
@@ -51,7 +50,6 @@ def main(argv: list[str] | None = None) -> None:
     sources = sources_at(log, AS_OF, items, START, model.eval())
     asked = np.unique(np.linspace(0, n_users - 1, min(args.users, n_users)).astype(np.int64))
     find_candidates(sources, asked[:8], WEIGHT)  # what is learned once for all users
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     for _ in sources.scores(asked):
         pass
@@ -70,7 +68,6 @@ def main(argv: list[str] | None = None) -> None:
                 "scores_ns": round((scored - began) / cells * 1e9, 1),
                 "candidates_ns": round((found - scored) / cells * 1e9, 1),
                 "users_a_second": round(len(asked) / (found - scored), 1),
-                "memory_above_the_start_mib": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held) // 1024,
             }
         )
     )

@@ -55,7 +55,8 @@ def test_the_cost_of_candidates_is_told_for_any_such_folder(
     candidates.main([str(folder), "--users", "100"])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["users"], result["items"]) == (100, N_ITEMS)
-    assert 0 < result["scores_ns"] < result["candidates_ns"]
+    # Which takes longer is for the benchmark to say: a busy machine may turn it round on so little.
+    assert min(result["scores_ns"], result["candidates_ns"], result["users_a_second"]) > 0
 
 
 def test_columns_of_words_are_found_and_ids_left_out(tmp_path: Path) -> None:

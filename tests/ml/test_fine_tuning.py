@@ -258,18 +258,24 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
         assert rates[-1] < 0.02
 
 
-def test_training_stops_when_nothing_is_gained_and_leaves_the_best_state(
-    tiny: Path, shop: tuple[Pairs, ActionLog]
-) -> None:
-    trainer = trainer_of(tiny, shop, replace(SMALL, evaluations=6, patience=2, shares=(1.0,)))
-    told = iter([0.5, 0.6, 0.4, 0.3])
-    states = []
+def told_values(trainer: Trainer, values: list[float]) -> list[np.ndarray]:
+    """Have the exam say these values, one after the other; return a list that the weights it judges go into."""
+    told = iter(values)
+    states: list[np.ndarray] = []
 
     def value(_: np.ndarray) -> float:
         states.append(weights(trainer))
         return next(told)
 
     trainer.exam = Exam(value, np.arange(60))
+    return states
+
+
+def test_training_stops_when_nothing_is_gained_and_leaves_the_best_state(
+    tiny: Path, shop: tuple[Pairs, ActionLog]
+) -> None:
+    trainer = trainer_of(tiny, shop, replace(SMALL, evaluations=6, patience=2, shares=(1.0,)))
+    states = told_values(trainer, [0.5, 0.6, 0.4, 0.3])
     outcome = trainer.fit()
     assert outcome.stopped_early
     assert (outcome.base_value, outcome.best_value) == (0.5, 0.6)
@@ -282,14 +288,7 @@ def test_a_part_of_the_way_is_kept_where_it_serves_better(
 ) -> None:
     trainer = trainer_of(tiny, shop, replace(SMALL, method=method, evaluations=1, shares=(1.0, 0.75, 0.5)))
     start = weights(trainer)
-    told = iter([0.5, 0.6, 0.8, 0.7])
-    states = []
-
-    def value(_: np.ndarray) -> float:
-        states.append(weights(trainer))
-        return next(told)
-
-    trainer.exam = Exam(value, np.arange(60))
+    states = told_values(trainer, [0.5, 0.6, 0.8, 0.7])
     outcome = trainer.fit()
     assert (outcome.best_step, outcome.share, outcome.best_value) == (trainer.steps, 0.75, 0.8)
     assert np.array_equal(weights(trainer), states[2])
