@@ -79,7 +79,7 @@ docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, aft
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
 	@# Three parts, as each sets up Airflow in a way of its own. A file's tests stay in one process.
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile \
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
 		--ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
 	@# Whole days by their commands beside whole days through Airflow, whose words come first.
 	@log=$$(mktemp); $(BIN)/pytest tests/acceptance >"$$log" 2>&1 & days=$$!; trap 'kill $$days' INT TERM; \

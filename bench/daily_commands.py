@@ -17,16 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = (
-    *(
-        "prepare",
-        "land",
-        "clean_entities",
-        "clean_actions",
-        "check_clean",
-        "build_features",
-        "embed_items",
-        "portray",
-    ),
+    *("prepare", "land", "clean", "check_clean", "build_features", "embed_items", "portray"),
     *("recommend", "lay_out_pages", "evaluate", "build_tables", "check_tables", "publish"),
 )
 

@@ -14,7 +14,6 @@ from urllib.parse import urlparse
 from daily_run import DailyRun
 
 from expectations.tables import (
-    ACTION_FEEDS,
     CLEAN,
     FEATURES,
     FEEDS,
@@ -22,7 +21,6 @@ from expectations.tables import (
     PIPELINE_RUNS,
     PUBLISHED,
     REFUSED_CHECKS,
-    STATE_FEEDS,
     Table,
     clean_dir,
     encoders_dir,
@@ -50,11 +48,7 @@ def _all(place: str, tables: Iterable[str]) -> tuple[str, ...]:
 FLOW: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prepare": (("source/",), _all("feeds", FEEDS)),
     "land": (_all("feeds", FEEDS), _all("landing", FEEDS)),
-    "clean_entities": (_all("landing", STATE_FEEDS), (*_all("clean", STATE_FEEDS), "clean/quarantine")),
-    "clean_actions": (
-        (*_all("landing", ACTION_FEEDS), *_all("clean", STATE_FEEDS)),
-        (*_all("clean", ACTION_FEEDS), "clean/bots", "clean/quarantine"),
-    ),
+    "clean": (_all("landing", FEEDS), _all("clean", CLEAN)),
     "check_clean": (_all("clean", CLEAN), ("outputs/data_quality_results_clean",)),
     "build_features": (
         _all("clean", (name for name in CLEAN if name != "quarantine")),

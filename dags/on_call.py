@@ -92,19 +92,14 @@ interrupted; copies nothing twice.
 **Failure:** source not reachable, credentials, a required feed (events, items) without any file. **Do:** as
 the log says; a network failure is tried again by itself.
 """,
-    "clean_entities": """
-Spark: items, users, campaigns, merchandising rules and erasure requests, typed, checked, user ids as pseudonyms.
-Bad rows go to `clean/quarantine` with their reason.
+    "clean": """
+Spark: items, users, campaigns, merchandising rules and erasure requests, typed, checked, user ids as pseudonyms;
+then events, contacts and reviews: de-duplicated, late ones into their day, bots out, consent applied, sessions.
+Bad rows go to `clean/quarantine` with their reason. Tried again, it goes on with the half that was not done.
 
 **Failure:** a file that cannot be read, or too many bad rows in one file (`max_quarantined_share`). **Do:**
 look at the file that the log names; have the shop hand it over again, or raise the share knowingly.
-""",
-    "clean_actions": """
-Spark: events, contacts and reviews: de-duplicated, late ones into their day, bots out, consent applied,
-sessions.
-
-**Failure and remedy:** as in `clean_entities`. Killed by signal 9: memory ran out; lower or raise
-`spark_driver_memory` to fit the machine.
+Killed by signal 9: memory ran out; lower or raise `spark_driver_memory` to fit the machine.
 """,
     "check_clean": """
 Great Expectations on the clean tables; results in `runs/<run>/checks_clean.html` and in

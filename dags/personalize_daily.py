@@ -92,8 +92,7 @@ with DAG(
         seed="{{ run.settings.simulated_seed }}",
     )
     land = step("land", "feeds.land", source="{{ run.feeds }}", endpoint_url="{{ run.settings.s3_endpoint_url }}")
-    clean_entities = step("clean_entities", "spark_jobs.clean_entities", FULL_REFRESH, **SPARK)
-    clean_actions = step("clean_actions", "spark_jobs.clean_actions", FULL_REFRESH, **SPARK)
+    clean = step("clean", "spark_jobs.clean", FULL_REFRESH, **SPARK)
     check_clean = step("check_clean", "expectations.run", stage="clean")
     build_features = dbt_build("build_features", "tag:features")
     embed_items = step("embed_items", "ml.text_encoder.embed_items", model="{{ run.settings.text_encoder }}")
@@ -146,7 +145,7 @@ with DAG(
         endpoint_url="{{ run.settings.s3_endpoint_url }}",
     )
 
-    chain(prepare, land, clean_entities, clean_actions, check_clean, build_features, embed_items)
+    chain(prepare, land, clean, check_clean, build_features, embed_items)
     chain(embed_items, portray, recommend, lay_out_pages, evaluate, build_tables, check_tables, publish)
     publish >> [published, record_refusal]
     for target in (publish_postgres, publish_s3):

@@ -20,7 +20,7 @@ from privacy.lake_files import champions, forget_in_features, forget_in_lake, fo
 from privacy.landing import find_requests, forget_in_landing
 from privacy.receipts import Receipts
 from qianmian.step import StepError, run_step
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean
 from spark_jobs.cleaning import Lake, cleaning_parser
 
 log = logging.getLogger("qianmian")
@@ -49,8 +49,7 @@ def forget_users(args: argparse.Namespace) -> dict[str, Any]:
     if users:
         receipts.change(users, models_to_retrain=champions(lake.root))
         forget_in_features(lake.root, receipts, users)  # before its views lose the files that they read
-    clean_entities.main(args)
-    clean_actions.main(args)
+    clean.main(args)
     if users:
         forget_in_lake(lake.root, receipts, users, args.logs)
         forget_in_warehouse(lake.root, args.warehouse, users)

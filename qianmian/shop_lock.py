@@ -36,7 +36,7 @@ log = logging.getLogger("qianmian")
 #: A run starts over with any of these: they read what was handed over, and nothing that another step of it left.
 BEGINS = frozenset(
     (
-        *("prepare", "land", "clean_entities", "clean_actions", "check_clean"),
+        *("prepare", "land", "clean", "check_clean"),
         *("forget_users", "close_receipts", "apply_retention"),
     )
 )

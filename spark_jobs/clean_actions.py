@@ -2,7 +2,7 @@
 
 Rows are typed, in UTC, each told once, on items and users known by the day they arrived, with consent
 applied, with sessions. Rows that break the contract go to quarantine with their reason. Only files that are
-new or changed since the last cleaning are read, and what arrived after them. Needs clean_entities first.
+new or changed since the last cleaning are read, and what arrived after them. Comes after clean_entities.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from expectations.tables import ACTION_FEEDS
-from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for
+from spark_jobs.cleaning import FeedWork, Lake, report, session_for
 from spark_jobs.landed import changed_since, plan
 
 if TYPE_CHECKING:
@@ -27,11 +26,11 @@ _A_DAYS_BYTES = 64 << 20
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Run the step and return its report."""
+    """Clean the actions and return the report."""
     lake = Lake(args)
     with lake.held():
-        entities = {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
-        stale = _stale_feeds(lake, entities)
+        entities = _entity_checksums(lake)
+        stale = stale_feeds(lake)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -47,15 +46,24 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, ACTION_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake, entities: Mapping[str, str]) -> list[FeedWork]:
-    """Return the feeds whose landed files, columns, or the entity files that they were judged by, have changed."""
-    feeds = []
+def _entity_checksums(lake: Lake) -> dict[str, str]:
+    """Return the checksums, by path, of the entity files that actions are judged by."""
+    return {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
+
+
+def stale_feeds(lake: Lake, entities_change: date | None = None) -> list[FeedWork]:
+    """Return the feeds whose landed files, columns, or the entity files that they were judged by, have changed.
+
+    Where entities are about to change, `entities_change` is the first day that they do on.
+    """
+    entities, feeds = _entity_checksums(lake), []
     for feed, files in lake.landed(ACTION_FEEDS).items():
         manifest = lake.manifest(feed)
         # A row's verdict rests on its own file, and on the items and users known when it arrived.
         current = {**{file.path: file.sha256 for file in files}, **entities}
         known = {**manifest.checksums(), **manifest.depends_on}
         since = date.min if lake.is_cleaned_anew(manifest) else changed_since(current, known)
+        since = min((day for day in (since, entities_change) if day is not None), default=None)
         work = plan(files, manifest.inputs, since)
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
@@ -111,7 +119,3 @@ def _bots(spark: SparkSession, lake: Lake, events: FeedWork, clean: Mapping[str,
         known = store.read_table(spark, lake.folder("bots"), manifest, standing)
         found = found.join(known.select("user_id"), "user_id", "left_anti")
     return NewTable(manifest, manifest.partitions.keys() - standing, found)
-
-
-if __name__ == "__main__":
-    run_step("clean_actions", main, cleaning_parser(__doc__))

@@ -3,7 +3,7 @@ erasure requests.
 
 Of each key every version is kept, with the day it arrived on. Rows that break the contract go to quarantine
 with their reason. Only files that are new or changed since the last cleaning are read, and what arrived after
-them. Run it before clean_actions.
+them. Comes before clean_actions.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from datetime import date
 from typing import Any
 
 from expectations.tables import STATE_FEEDS
-from qianmian.step import run_step
-from spark_jobs.cleaning import FeedWork, Lake, cleaning_parser, report, session_for
+from spark_jobs.cleaning import FeedWork, Lake, report, session_for
 from spark_jobs.landed import changed_since, plan
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Run the step and return its report."""
+    """Clean the entities and return the report."""
     lake = Lake(args)
     with lake.held():
-        stale = _stale_feeds(lake)
+        stale = stale_feeds(lake)
         read = {}
         if stale:
             with session_for(stale, lake, args) as spark:
@@ -48,7 +47,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         return report(lake, STATE_FEEDS, read)
 
 
-def _stale_feeds(lake: Lake) -> list[FeedWork]:
+def stale_feeds(lake: Lake) -> list[FeedWork]:
     """Return the feeds whose landed files, or whose columns, differ from what was last cleaned."""
     feeds = []
     for feed, files in lake.landed(STATE_FEEDS).items():
@@ -60,7 +59,3 @@ def _stale_feeds(lake: Lake) -> list[FeedWork]:
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
     return feeds
-
-
-if __name__ == "__main__":
-    run_step("clean_entities", main, cleaning_parser(__doc__))

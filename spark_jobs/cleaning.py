@@ -1,4 +1,4 @@
-"""The path that both cleaning steps share: plan, judge, refuse, write aside, account for, commit."""
+"""The path that both halves of cleaning share: plan, judge, refuse, write aside, account for, commit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def cleaning_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a cleaning step."""
+    """Return the parser of a step that cleans."""
     parser = step_parser(description)
     parser.add_argument(
         "--pseudonym-key-file",
@@ -91,7 +91,7 @@ class Lake:
             raise StepError(
                 f"The clean table {table} was made with another pseudonym key than the one given now.",
                 "Give back the old key (var/secrets/pseudonym.key or QIANMIAN_PSEUDONYM_KEY). If it is lost, run "
-                "both cleaning steps with --full-refresh: every user then gets another pseudonym.",
+                "cleaning with --full-refresh: every user then gets another pseudonym.",
             )
         return manifest
 

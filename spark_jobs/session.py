@@ -57,7 +57,8 @@ def spark_session(
     """Start Spark, hand it out, stop it; what this writes aside lies under `scratch`, emptied before and after.
 
     Timestamps are UTC throughout. A local Spark serves nothing to the network: no UI, everything on the loopback
-    address. Where this process runs a session already, that one is handed out and left running.
+    address. Where this process runs a session already, that one is handed out and left running, its shuffles
+    fit for what is to be read now.
 
     Args:
         app: the session's name.
@@ -75,6 +76,7 @@ def spark_session(
 
     running = SparkSession.getActiveSession()
     if running is not None:
+        running.conf.set("spark.sql.shuffle.partitions", _shuffle_tasks(running, landed_bytes))
         yield running
         return
     given = read_options(options)

@@ -20,6 +20,20 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
 
 
+#: Folders whose files take longest, longest first: last, they would leave a process alone at the end.
+SLOW = ("spark_jobs", "privacy", "dbt_project", "robustness", "warehouse", "ml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow folders first, for several processes to share (with --no-loadscope-reorder)."""
+    rank = {ROOT / "tests" / name: number for number, name in enumerate(SLOW)}
+
+    def place(item: pytest.Item) -> int:
+        return min((rank[folder] for folder in item.path.parents if folder in rank), default=len(SLOW))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """Return the folder of one real data set; the test skips, saying so, where it is absent."""

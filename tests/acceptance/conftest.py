@@ -23,8 +23,7 @@ USERS = "400"
 STEPS = (
     "prepare",
     "land",
-    "clean_entities",
-    "clean_actions",
+    "clean",
     "check_clean",
     "build_features",
     "embed_items",

@@ -16,7 +16,7 @@ from tests.acceptance.conftest import FIRST_DAY, NEXT_DAY, Shop
 from tests.acceptance.reader import look
 
 #: What runs until the feeds are clean; a later step never starts once one of these has failed.
-CLEANING = ("land", "clean_entities", "clean_actions")
+CLEANING = ("land", "clean")
 
 
 @pytest.fixture
@@ -50,8 +50,7 @@ def tear(folder: Path, feed: str) -> Path:
 def test_refusal_is_told_and_yesterdays_tables_stay(copy: Shop) -> None:
     torn = tear(Path(copy.source), "events")
     assert copy.run_step("land", NEXT_DAY, "garbled").returncode == 0
-    assert copy.run_step("clean_entities", NEXT_DAY, "garbled").returncode == 0
-    done = copy.run_step("clean_actions", NEXT_DAY, "garbled")
+    done = copy.run_step("clean", NEXT_DAY, "garbled")
     assert done.returncode == 2
     said = (done.stdout + done.stderr).strip().splitlines()
     error = next(i for i, line in enumerate(said) if line.startswith("ERROR in "))
@@ -76,7 +75,7 @@ def test_a_mended_file_is_taken_in_its_place(copy: Shop, tmp_path: Path) -> None
     shutil.copy(good, kept)
     good.write_bytes(kept.read_bytes()[:100])
     assert copy.run_step("land", NEXT_DAY, "torn").returncode == 0
-    assert copy.run_step("clean_entities", NEXT_DAY, "torn").returncode == 2
+    assert copy.run_step("clean", NEXT_DAY, "torn").returncode == 2
     shutil.copy(kept, good)
     if good.suffix == ".parquet":
         assert pq.read_metadata(good).num_rows > 0

@@ -39,7 +39,7 @@ ALLOWED = {
     "privacy": LEAF
     | {f"feeds.{name}" for name in ("land", "landing_journal", "landing_sources", "prepared_folder")}
     | {"spark_jobs.reading.reader"}
-    | {f"spark_jobs.{name}" for name in ("clean_actions", "clean_entities", "cleaning", "forgotten", "landed")}
+    | {f"spark_jobs.{name}" for name in ("clean", "cleaning", "forgotten", "landed")}
     | {"spark_jobs.manifest", "spark_jobs.pseudonyms", "warehouse.targets.postgres", "warehouse.targets.s3_prefix"}
     | {f"warehouse.{name}" for name in ("history", "relations", "runs", "swap")},
     "spark_jobs": LEAF,

@@ -14,7 +14,7 @@ import pytest
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 STEPS = [
-    *("prepare", "land", "clean_entities", "clean_actions", "check_clean", "build_features", "embed_items"),
+    *("prepare", "land", "clean", "check_clean", "build_features", "embed_items"),
     *("portray", "recommend", "lay_out_pages", "evaluate", "build_tables", "check_tables", "publish"),
 ]
 TARGETS = {"publish_postgres", "publish_s3"}

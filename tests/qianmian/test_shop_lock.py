@@ -84,7 +84,7 @@ def test_a_second_run_waits_for_the_step_and_then_for_the_run(start: Start, lake
     first = working(start("land", "a", seconds=1.5))
     second = start("land", "b", day="2026-11-01")
     assert end(first)[0] == 0
-    for step in ("clean_actions", "build_features", "publish"):
+    for step in ("clean", "build_features", "publish"):
         code, said = end(start(step, "a"))
         assert code == 0, said
     code, said = end(second)
@@ -96,11 +96,9 @@ def test_a_second_run_waits_for_the_step_and_then_for_the_run(start: Start, lake
 
 
 def test_whoever_waited_long_enough_refuses_and_names_the_holder(start: Start, lake: Path) -> None:
-    first = working(start("clean_actions", "a", seconds=20))
+    first = working(start("clean", "a", seconds=20))
     with (
-        pytest.raises(
-            StepError, match=rf"run a of 2026-10-31 \(step clean_actions, process {first.pid}, since 20"
-        ),
+        pytest.raises(StepError, match=rf"run a of 2026-10-31 \(step clean, process {first.pid}, since 20"),
         at_work(lake, "2026-11-01", "b", "land", patience_s=0.5),
     ):
         raise AssertionError
@@ -152,14 +150,14 @@ def test_a_run_that_was_overtaken_does_not_go_on_with_the_others_files(start: St
 def test_a_refused_run_is_over_one_that_failed_may_be_tried_again(
     start: Start, lake: Path, what: str, is_over: bool
 ) -> None:
-    assert end(start("clean_entities", "a", what=what))[0] == (2 if what == "refuse" else 1)
+    assert end(start("clean", "a", what=what))[0] == (2 if what == "refuse" else 1)
     claim = read_claim(lake)
     assert claim
     assert claim.is_over is is_over
 
 
 def test_training_and_targets_do_not_wait(start: Start) -> None:
-    working(start("clean_actions", "a", seconds=20))
+    working(start("clean", "a", seconds=20))
     for step in ("train_recommender", "embed_for_training", "publish_postgres", "record_refusal"):
         code, said = end(start(step, "b"))
         assert code == 0, said

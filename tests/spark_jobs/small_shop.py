@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from feeds.land import land
 from feeds.landing_sources import LocalFolder
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean
 
 KEY = "a key for tests, long enough"
 ITEMS = "item_id,title,price\ni1,One,1.50\ni2,Two,2\n"
@@ -69,7 +69,7 @@ class SmallShop:
         land(LocalFolder(self.source), self.lake / "landing", "test")
 
     def args(self, full_refresh: bool = False) -> argparse.Namespace:
-        """Return the cleaning steps' arguments."""
+        """Return the cleaning step's arguments."""
         return argparse.Namespace(
             lake=self.lake,
             as_of=DAY,
@@ -83,11 +83,9 @@ class SmallShop:
         )
 
     def clean(self, full_refresh: bool = False) -> dict[str, Any]:
-        """Land and clean; return both steps' counts by feed."""
+        """Land and clean; return the counts by feed."""
         self.land()
-        entities = clean_entities.main(self.args(full_refresh))
-        actions = clean_actions.main(self.args(full_refresh))
-        feeds: dict[str, Any] = {**entities["feeds"], **actions["feeds"]}
+        feeds: dict[str, Any] = clean.main(self.args(full_refresh))["feeds"]
         return feeds
 
     def manifest(self, table: str) -> dict[str, Any]:

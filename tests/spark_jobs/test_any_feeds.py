@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from expectations.tables import ACTION_FEEDS, CLEAN, FEEDS
 from qianmian.step import StepError
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean as cleaning
 from tests.any_feeds import ANY_FEEDS, LAST_DAY, SECRET, AnyFeeds, FeedFile, fatal_file, feed_files, sound_file
 from tests.spark_jobs.small_shop import KEY, SmallShop
 
@@ -80,8 +80,7 @@ def run(shop: SmallShop, max_share: float, full_refresh: bool = False) -> None:
     shop.land()
     args = shop.args(full_refresh)
     args.max_quarantined_share = max_share
-    clean_entities.main(args)
-    clean_actions.main(args)
+    cleaning.main(args)
 
 
 def clean(shop: SmallShop, max_share: float, files: dict[str, FeedFile]) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean, clean_entities
 from spark_jobs.java import java_home
 from spark_jobs.session import read_options
 from tests.spark_jobs.small_shop import KEY, SmallShop
@@ -87,12 +87,12 @@ def test_a_cluster_cleans_a_day_to_the_same_rows(shop: SmallShop, cluster: str, 
     for feed in ("campaign_contacts", "reviews"):  # they go the way of events, and cost as much
         shutil.rmtree(shop.source / feed)
     shop.land()
-    clean_entities.main(shop.args())
+    clean_entities.main(shop.args())  # once, here: they go the way of the actions too
     there = SmallShop(tmp_path / "there")
     shutil.copytree(shop.lake, there.lake)
-    clean_actions.main(shop.args())
+    clean.main(shop.args())
 
-    command = [sys.executable, "-m", "spark_jobs.clean_actions", f"--lake={there.lake}", f"--as-of={THIRD}"]
+    command = [sys.executable, "-m", "spark_jobs.clean", f"--lake={there.lake}", f"--as-of={THIRD}"]
     command += [f"--master={cluster}", "--driver-memory=600m", f"--spark-options={OPTIONS}"]
     environ = {**os.environ, "QIANMIAN_PSEUDONYM_KEY": KEY, "SPARK_LOCAL_IP": LOOPBACK}
     done = subprocess.run(command, env=environ, capture_output=True, text=True)

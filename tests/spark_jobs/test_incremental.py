@@ -14,7 +14,7 @@ import pytest
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
-from spark_jobs import clean_actions, clean_entities, store
+from spark_jobs import clean, store
 from tests.spark_jobs.small_shop import SmallShop, event, pseudonym
 
 FIRST, SECOND, THIRD = "2026-10-29", "2026-10-30", "2026-10-31"
@@ -108,11 +108,9 @@ def test_day_after_day(shop: SmallShop) -> None:
 
     # Nothing to do is found out without Spark: a Java that is not there would stop it.
     before = {table: shop.manifest(table) for table in CLEAN}
-    for step in ("clean_entities", "clean_actions"):
-        command = [sys.executable, "-m", f"spark_jobs.{step}", "--lake", str(shop.lake), "--as-of", THIRD]
-        subprocess.run(command, check=True, env={**os.environ, "JAVA_HOME": "/nowhere"}, capture_output=True)
-        report = json.loads((shop.lake / "runs" / "by_hand" / f"{step}.json").read_text())
-        assert report["files_read"] == 0
+    command = [sys.executable, "-m", "spark_jobs.clean", "--lake", str(shop.lake), "--as-of", THIRD]
+    subprocess.run(command, check=True, env={**os.environ, "JAVA_HOME": "/nowhere"}, capture_output=True)
+    assert json.loads((shop.lake / "runs/by_hand/clean.json").read_text())["files_read"] == 0
     assert {table: shop.manifest(table) for table in CLEAN} == before
 
     shop.clean(full_refresh=True)
@@ -167,11 +165,10 @@ def test_a_table_of_other_columns_is_cleaned_anew_and_keeps_its_rows(shop: Small
         of_earlier_release["partitions"][value] = {**part, "version": "hashed otherwise"}
     del of_earlier_release["columns_hash"]
     (shop.lake / "clean" / "events" / "_manifest.json").write_text(json.dumps(of_earlier_release))
-    reports = [step.main(shop.args()) for step in (clean_entities, clean_actions)]
-    assert [report["files_read"] for report in reports] == [3, 3], "the files of items, then of events"
+    assert clean.main(shop.args())["files_read"] == 3 + 3, "the files of items, then of events"
     assert everything(shop) == rows
     assert versions(shop) == made
-    assert [step.main(shop.args())["files_read"] for step in (clean_entities, clean_actions)] == [0, 0]
+    assert clean.main(shop.args())["files_read"] == 0
 
 
 def test_rows_that_stood_are_missed_before_anything_is_committed(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
-from spark_jobs import clean_actions, clean_entities
+from spark_jobs import clean
 from tests.spark_jobs.small_shop import AT, DAY, ITEMS, SmallShop, event, pseudonym
 
 NEXT_DAY = "2026-11-01"
@@ -59,15 +59,15 @@ def test_garbage_names_file_and_remedy_and_leaves_all_as_it_was(shop: SmallShop)
 
 KILL_IN_COMMIT = """
 import os, signal, sys
-import spark_jobs.settling as settling, spark_jobs.clean_actions as step
-commit, done = settling.commit, []
+import spark_jobs.clean as step, spark_jobs.settling as settling
+from spark_jobs.cleaning import cleaning_parser
+commit = settling.commit
 def commit_and_die(folder, manifest):
     commit(folder, manifest)
-    done.append(manifest.table)
-    if len(done) == 2:
+    if manifest.table == "bots":
         os.kill(os.getpid(), signal.SIGKILL)
 settling.commit = commit_and_die
-step.main(step.cleaning_parser("").parse_args(sys.argv[1:]))
+step.main(cleaning_parser("").parse_args(sys.argv[1:]))
 """
 
 
@@ -84,7 +84,6 @@ def test_killed_between_commits_then_run_again_is_as_undisturbed(shop: SmallShop
     ]
 
     shop.land()
-    clean_entities.main(shop.args())
     command = [
         sys.executable,
         "-c",
@@ -100,7 +99,7 @@ def test_killed_between_commits_then_run_again_is_as_undisturbed(shop: SmallShop
     assert killed.returncode == -signal.SIGKILL
     assert shop.rows("quarantine"), "the quarantine was committed"
     assert not (shop.lake / "clean/events/_manifest.json").exists(), "the events were not"
-    clean_actions.main(shop.args())
+    clean.main(shop.args())
     assert {table: shop.rows(table) for table in CLEAN} == {table: undisturbed.rows(table) for table in CLEAN}
 
 
@@ -132,8 +131,7 @@ def test_any_rows_in_are_clean_or_rejected(shop: SmallShop, rows: list[dict[str,
     shop.land()
     args = shop.args(full_refresh=True)
     args.max_quarantined_share = 1.0
-    clean_entities.main(args)
-    counts = clean_actions.main(args)["feeds"]["events"]
+    counts = clean.main(args)["feeds"]["events"]
     numbers = [row["row_number"] for row in shop.rows("events")] + [
         row["row_number"] for row in shop.rows("quarantine")
     ]
