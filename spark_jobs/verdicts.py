@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 ENOUGH_BAD_ROWS = 10
 ENOUGH_IF_ALL_ARE_BAD = 3
 _EXAMPLE_CHARACTERS = 200
+_OTHERS_SHOWN = 20
 _SEEN = ("source_file", "row_number", "raw")
 
 _REMEDIES = {
@@ -72,7 +73,7 @@ def judge(judged: Mapping[str, DataFrame], landing: Path) -> dict[str, FileVerdi
     """Count every feed's judged rows by file.
 
     Judged rows have the clean table's columns and raw, reason, set_aside, is_anonymised, is_retold. Raises
-    StepError for a file that is wrong as a whole.
+    StepError for files that are wrong as a whole.
     """
     # Only numbers are aggregated: a text among them would make Spark sort all rows.
     counted = [
@@ -92,9 +93,9 @@ def judge(judged: Mapping[str, DataFrame], landing: Path) -> dict[str, FileVerdi
     ]
     groups = _union(counted).collect()
     seen = _union([rows.where(F.col("reason") == FILE_SEEN).select(*_SEEN) for rows in judged.values()]).collect()
-    files: dict[str, FileVerdict] = {}
-    for source_file, rows_read, what in sorted(seen):
-        files[source_file] = _opened(source_file, rows_read, json.loads(what), landing)
+    opened = {source_file: (rows_read, json.loads(what)) for source_file, rows_read, what in sorted(seen)}
+    _refuse_unreadable({path: what for path, (_, what) in opened.items() if "what" in what}, landing)
+    files = {path: FileVerdict(path, rows, what["columns"]) for path, (rows, what) in opened.items()}
     for group in groups:
         if group.reason != FILE_SEEN:
             _add(files[group.source_file], group)
@@ -105,14 +106,24 @@ def _union(parts: list[DataFrame]) -> DataFrame:
     return reduce(lambda left, right: left.unionByName(right), parts)
 
 
-def _opened(path: str, rows: int, seen: dict[str, Any], landing: Path) -> FileVerdict:
-    """Start a file's verdict with what the reader saw in it."""
-    if "what" in seen:
-        raise StepError(
-            f"{landing / path} {seen['what']}.",
-            f"{seen['remedy']} Nothing of this step was written: put the file right at the source, and run again.",
-        )
-    return FileVerdict(path, rows, seen["columns"])
+def _refuse_unreadable(wrong: Mapping[str, Mapping[str, str]], landing: Path) -> None:
+    """Raise StepError where there is any file that the reader could make nothing of."""
+    if not wrong:
+        return
+    (path, first), *others = wrong.items()
+    also = _also([f"{other} {seen['what']}" for other, seen in others], "cannot be read either")
+    raise StepError(
+        f"{landing / path} {first['what']}.{also}",
+        f"{first['remedy']} Nothing of this step was written: put {'them' if others else 'the file'} right at the "
+        "source, and run again.",
+    )
+
+
+def _also(others: Sequence[str], are: str) -> str:
+    """Say which other files are at fault, for all of them to be put right at once."""
+    shown = "".join(f"\n  {other}" for other in others[:_OTHERS_SHOWN])
+    more = f"\n  and {len(others) - _OTHERS_SHOWN} more" if others[_OTHERS_SHOWN:] else ""
+    return f"\nMore files {are}:{shown}{more}" if others else ""
 
 
 def _add(file: FileVerdict, group: Row) -> None:
@@ -133,20 +144,20 @@ def _add(file: FileVerdict, group: Row) -> None:
 def refuse_bad_files(
     files: Iterable[FileVerdict], judged: Mapping[str, DataFrame], landing: Path, max_share: float
 ) -> None:
-    """Raise StepError for the worst file of which more than `max_share` went to quarantine.
+    """Raise StepError where more than `max_share` of a file went to quarantine; say why for the worst, name all.
 
     Rows told before by another file do not count: handing a file over twice does no harm. A file with few bad
     rows goes on, as one bad row of two says little.
     """
-    worst: tuple[float, FileVerdict] | None = None
+    unusable: list[tuple[float, FileVerdict]] = []
     for file in files:
         bad = sum(file.quarantined.values()) - file.retold
         enough = bad >= ENOUGH_BAD_ROWS or ENOUGH_IF_ALL_ARE_BAD <= bad == file.rows
-        if enough and bad > max_share * file.rows and (worst is None or bad / file.rows > worst[0]):
-            worst = (bad / file.rows, file)
-    if worst is None:
+        if enough and bad > max_share * file.rows:
+            unusable.append((bad / file.rows, file))
+    if not unusable:
         return
-    share, file = worst
+    (share, file), *others = sorted(unusable, key=lambda one: (-one[0], one[1].path))
     top = sorted(file.quarantined.items(), key=lambda entry: (-entry[1], entry[0]))[:3]
     first_rows = [file.first_rows[reason] for reason, _ in top]
     rows = judged[file.path.split("/", 1)[0]].where(
@@ -160,10 +171,11 @@ def refuse_bad_files(
     remedies = list(dict.fromkeys(_remedy(reason) for reason, _ in top))
     raise StepError(
         f"{landing / file.path}: {share:.0%} of its {file.rows} rows are unusable, more than the {max_share:.0%} "
-        "allowed.\n" + "\n".join(reasons),
-        "; ".join(remedies)
-        + ". Nothing of this step was written: put the file right at the source and run again, "
-        "or allow more (max_quarantined_share).",
+        "allowed.\n"
+        + "\n".join(reasons)
+        + _also([f"{other.path}: {bad:.0%} of {other.rows} rows" for bad, other in others], "are unusable"),
+        f"{'; '.join(remedies)}. Nothing of this step was written: put {'them' if others else 'the file'} right "
+        "at the source and run again, or allow more (max_quarantined_share).",
     )
 
 

@@ -11,10 +11,12 @@ import gzip
 import io
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -119,6 +121,15 @@ def fatal_file(drawn: AnyFeeds, day: date) -> FeedFile:
         drawn.fatal, dice.choice(FORMATS)
     )
     return _file(dice, feed, f"{day}-late.{name}", rows, drawn.fatal)
+
+
+def refused_files(said: str, landing: Path) -> list[str]:
+    """Return the landed files that an error says are at fault, by their paths in landing: none, or all."""
+    first = re.search(rf"^(?:ERROR in \w+: )?{re.escape(str(landing))}/(\S+?):? ", said, re.MULTILINE)
+    if not first:
+        return []
+    more = re.search(r"^More files [\w ]+:\n((?:  .*\n?)+)", said, re.MULTILINE)
+    return [first[1], *re.findall(r"^  (\S+?):? ", more[1] if more else "", re.MULTILINE)]
 
 
 def sound_file(path: str, day: date) -> FeedFile:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,20 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Spark for all tests of a process, on the bundled Java, as on a machine that has none."""
+    from spark_jobs.session import spark_session
+
+    # What one test had compiled serves the next: a cleaning compiles some hundreds of classes.
+    options = "spark.sql.codegen.cache.maxEntries=5000"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JAVA_HOME", raising=False)
+        scratch = tmp_path_factory.mktemp("spark")
+        with spark_session("tests", scratch, "local[2]", "1g", options=options) as session:
+            yield session
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ QIANMIAN_FUZZ_RUNS sets how many shops are tried (1, of a minute or two; a night
 from __future__ import annotations
 
 import os
-import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.acceptance.conftest import STEPS, Shop
 from tests.acceptance.reader import look
-from tests.any_feeds import ANY_FEEDS, AnyFeeds, FeedFile, feed_files, sound_file
+from tests.any_feeds import ANY_FEEDS, AnyFeeds, FeedFile, feed_files, refused_files, sound_file
 
 RUNS = int(os.environ.get("QIANMIAN_FUZZ_RUNS", "1"))
 DAY = date(2026, 10, 31)
@@ -30,12 +29,6 @@ def write(shop: Shop, file: FeedFile) -> None:
     path = Path(shop.source, file.path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.content)
-
-
-def landed_file(shop: Shop, said: str) -> str:
-    """Return the file that an error names; nothing where it names none."""
-    found = re.search(rf"^ERROR in \w+: {re.escape(str(shop.lake / 'landing'))}/(\S+?):? ", said, re.MULTILINE)
-    return found[1] if found else ""
 
 
 @settings(
@@ -67,8 +60,11 @@ def test_any_feeds_are_refused_or_published_whole(
             continue
         said = done.stdout + done.stderr
         assert done.returncode == REFUSED.get(step, 2), f"{step}:\n{said[-6000:]}"
-        if (path := landed_file(shop, said)) and again:  # few rows, all of them broken: handed over again
-            write(shop, sound_file(path, DAY))
+        if (
+            paths := refused_files(said, shop.lake / "landing")
+        ) and again:  # few rows, all broken: handed over again
+            for path in paths:
+                write(shop, sound_file(path, DAY))
             steps, again = ["land", "clean", *STEPS[3:]], again - 1
             continue
         # A model that breaks on a value is a defect; a test that does not hold is a reason.

@@ -1,4 +1,4 @@
-"""One Spark, one PostgreSQL, one S3-compatible server for the tests of forgetting."""
+"""One PostgreSQL, one S3-compatible server for the tests of forgetting."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ import psycopg2
 import pytest
 
 from qianmian.postgres import Postgres
-from spark_jobs.session import spark_session
 from tests.privacy.shop import PublishedShop
 from tests.spark_jobs.small_shop import KEY
 
 PASSWORD = "for-tests-only"
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("JAVA_HOME", raising=False)
-        with spark_session("tests", tmp_path_factory.mktemp("spark"), "local[2]", "1g") as session:
-            yield session
 
 
 @pytest.fixture(scope="session")

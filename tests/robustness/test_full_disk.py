@@ -17,7 +17,6 @@ import pytest
 
 from expectations.tables import CLEAN, PUBLISHED
 from qianmian.step import is_disk_full
-from spark_jobs.session import spark_session
 from tests.dbt_project.small_lake import PROJECT, SmallLake
 from tests.robustness.conftest import SmallDisk, prepare_run
 from tests.spark_jobs.small_shop import KEY, SmallShop, event
@@ -69,15 +68,6 @@ def test_landing(small_disk: SmallDisks, tmp_path: Path) -> None:
     assert run("feeds.land", lake, DAY, *source).returncode == 0
     for file in (shop.source / "events").iterdir():
         assert (lake / "landing" / "events" / file.name).read_bytes() == file.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Spark, its own scratch on a disk with room."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("JAVA_HOME", raising=False)
-        with spark_session("tests", tmp_path_factory.mktemp("spark"), "local[2]", "1g") as session:
-            yield session
 
 
 @pytest.mark.usefixtures("spark")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +20,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from expectations.tables import ACTION_FEEDS, CLEAN, FEEDS
 from qianmian.step import StepError
 from spark_jobs import clean as cleaning
-from tests.any_feeds import ANY_FEEDS, LAST_DAY, SECRET, AnyFeeds, FeedFile, fatal_file, feed_files, sound_file
+from tests.any_feeds import (
+    ANY_FEEDS,
+    LAST_DAY,
+    SECRET,
+    AnyFeeds,
+    FeedFile,
+    fatal_file,
+    feed_files,
+    refused_files,
+    sound_file,
+)  # fmt: skip
 from tests.spark_jobs.small_shop import KEY, SmallShop
 
 EXAMPLES = int(os.environ.get("QIANMIAN_FUZZ_EXAMPLES", "1"))
@@ -84,20 +93,22 @@ def run(shop: SmallShop, max_share: float, full_refresh: bool = False) -> None:
 
 
 def clean(shop: SmallShop, max_share: float, files: dict[str, FeedFile]) -> None:
-    """Clean; where a file is refused, it is one of them, and the shop allows more or hands it over again."""
+    """Clean; where files are refused, they are some of them, and the shop allows more or hands them over again."""
     for _ in files:
         try:
             return run(shop, max_share)
         except StepError as error:
             refused = error
-        path = named(refused, shop)
-        assert path in files
+        paths = refused_files(refused.what, shop.lake / "landing")
+        assert paths
+        assert {*paths} <= files.keys()
         assert SECRET not in refused.what
         if "rows are unusable" in refused.what:
             max_share = 1.0
         else:  # few rows, all of them broken
-            files[path] = sound_file(path, FIRST_DAYS[0])
-            shop.write(path, files[path].content)
+            for path in paths:
+                files[path] = sound_file(path, FIRST_DAYS[0])
+                shop.write(path, files[path].content)
     raise AssertionError("one file after the other was refused")
 
 
@@ -108,7 +119,7 @@ def refused_for(shop: SmallShop, wrong: FeedFile) -> None:
     source = shop.write(wrong.path, wrong.content)
     with pytest.raises(StepError) as refused:
         run(shop, 1.0)
-    assert named(refused.value, shop) == wrong.path
+    assert refused_files(refused.value.what, shop.lake / "landing") == [wrong.path]
     assert refused.value.remedy
     assert shop.manifest(feed) == before
     # As if it had never been handed over.
@@ -116,13 +127,6 @@ def refused_for(shop: SmallShop, wrong: FeedFile) -> None:
     journal = shop.lake / "landing" / "manifest.jsonl"
     lines = [line for line in journal.read_text().splitlines() if json.loads(line)["path"] != wrong.path]
     journal.write_text("".join(f"{line}\n" for line in lines))
-
-
-def named(refused: StepError, shop: SmallShop) -> str:
-    """Return the landed file that an error names."""
-    found = re.match(rf"{re.escape(str(shop.lake / 'landing'))}/(\S+?):? ", refused.what)
-    assert found, refused.what
-    return found[1]
 
 
 def check(shop: SmallShop, files: dict[str, FeedFile]) -> None:

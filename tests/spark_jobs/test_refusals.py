@@ -29,6 +29,7 @@ def test_garbage_names_file_and_remedy_and_leaves_all_as_it_was(shop: SmallShop)
     bad = [event(f"bad{number}", "?", "secret-user") for number in range(20)]
     late = [event(f"future{number}", "2027-01-01") for number in range(3)]
     next_file = shop.write(f"events/{NEXT_DAY}.jsonl", [*good, *bad, *late])
+    after = shop.write("events/2026-11-02.jsonl", [*good[:30], *bad[:10]])
     with pytest.raises(StepError) as refused:
         shop.clean()
     assert f"landing/events/{NEXT_DAY}.jsonl: 28% of its 83 rows are unusable" in refused.value.what
@@ -36,13 +37,17 @@ def test_garbage_names_file_and_remedy_and_leaves_all_as_it_was(shop: SmallShop)
     assert "future_time: 3 rows, the first is row 81" in refused.value.what
     assert pseudonym("secret-user") in refused.value.what
     assert "secret-user" not in refused.value.what
+    assert "More files are unusable:\n  events/2026-11-02.jsonl: 25% of 40 rows" in refused.value.what
     assert "fill event_at" in refused.value.remedy
 
     next_file.write_bytes(b"")
+    after.write_bytes(b"")
     with pytest.raises(StepError, match=rf"events/{NEXT_DAY}.jsonl is empty") as refused:
         shop.clean()
+    assert "More files cannot be read either:\n  events/2026-11-02.jsonl is empty" in refused.value.what
     assert "write the file again" in refused.value.remedy
 
+    after.unlink()
     with next_file.open("wb") as file:
         for _ in range(100):
             file.write(b"x" * (1 << 20))
