@@ -24,7 +24,7 @@ export SHOP DATA AS_OF WHY FROM TO
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run backfill train rollback forget mlflow preview bi up stop status logs docs test test-bi check format install install-dev chromium clean
+.PHONY: help run backfill train rollback forget mlflow preview bi up stop status logs docs test test-parts test-days test-airflow test-bi check format install install-dev chromium clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,12 +78,22 @@ docs: $(VENV)/.installed ## Write dbt's page of a shop's models and columns, aft
 	&& echo "$$lake/dbt_docs/static_index.html"
 
 test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromium; root gets it with apt-get)
-	@# Three parts, as each sets up Airflow in a way of its own. A file's tests stay in one process.
+	@# Side by side, as each waits for processes of its own: the first part's dots are seen, what the others say follows.
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 test-parts test-days test-airflow TOGETHER=1
+
+# Where several commands run at once, what one of them says is shown when it has ended.
+said = $(if $(TOGETHER),log=$$(mktemp); $(1) >"$$log" 2>&1; code=$$?; cat "$$log"; rm -f "$$log"; exit $$code,$(1))
+
+test-parts: $(VENV)/.installed-dev chromium ## Of the tests: all but whole days
+	@# A file's tests stay in one process; the slow files come first.
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
 		--ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
-	@# Whole days by their commands beside whole days through Airflow, whose words come first.
-	@log=$$(mktemp); $(BIN)/pytest tests/acceptance >"$$log" 2>&1 & days=$$!; trap 'kill $$days' INT TERM; \
-	$(BIN)/pytest tests/e2e; airflow=$$?; wait $$days; days=$$?; cat "$$log"; rm -f "$$log"; exit $$((airflow || days))
+
+test-days: $(VENV)/.installed-dev ## Of the tests: whole days by their commands
+	@$(call said,$(BIN)/pytest tests/acceptance)
+
+test-airflow: $(VENV)/.installed-dev chromium ## Of the tests: whole days through Airflow
+	@$(call said,$(BIN)/pytest tests/e2e)
 
 test-bi: $(VENV)/.installed-dev $(VENV_BI)/.installed chromium ## Test the dashboard in a real Superset and a browser (not part of test)
 	@$(BIN)/pytest tests/bi/superset

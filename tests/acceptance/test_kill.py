@@ -18,37 +18,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, STEPS, THIRD_DAY, Days, Shop
+from tests.acceptance.conftest import NEXT_DAY, ROOT, STEPS, Days, Shop
 from tests.acceptance.reader import look
-from tests.acceptance.tables import Tables, differences, published_tables
+from tests.acceptance.tables import differences, published_tables
 
 ROUNDS = int(os.environ.get("QIANMIAN_KILL_ROUNDS", "1"))
 #: How often a step is started at most, to be killed once while it works.
 TRIES = 20
 
 
-@pytest.fixture(scope="module")
-def undisturbed(days: Days, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, dict[str, float]]:
-    """What a copy of the shop publishes for the third day in peace, and the seconds that each step took."""
-    calm = copy_of(days.shop, tmp_path_factory.mktemp("calm"))
-    seconds: dict[str, float] = {}
-    for step in STEPS:
-        started = time.monotonic()
-        done = calm.run_step(step, THIRD_DAY, "calm")
-        seconds[step] = time.monotonic() - started
-        assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
-    return published_tables(calm.lake, THIRD_DAY, "calm"), seconds
-
-
 @pytest.fixture
-def disturbed(days: Days, tmp_path: Path) -> Shop:
-    """Another copy, in which steps will be killed."""
-    return copy_of(days.shop, tmp_path / "home")
-
-
-def copy_of(shop: Shop, home: Path) -> Shop:
-    shutil.copytree(shop.home, home, dirs_exist_ok=True)
-    return Shop(home)
+def disturbed(shop: Shop, tmp_path: Path) -> Shop:
+    """A copy of the shop after its first day, in which steps of the next will be killed."""
+    shutil.copytree(shop.home, tmp_path / "home")
+    return Shop(tmp_path / "home")
 
 
 @pytest.fixture
@@ -68,11 +51,11 @@ def polled(disturbed: Shop, tmp_path: Path) -> Iterator[Path]:
 def kill_at_work(shop: Shop, step: str, run_id: str, share: float, seconds: float) -> bool:
     """Start a step, kill it and its children after a share of the time it takes; return whether it was at work.
 
-    The time it takes is what it took in peace at first. A step that ends before it is killed, as on a machine with
-    less to do than before, has shown how long it takes now: it is started again and killed that much earlier.
+    At first the time it takes is what it took undisturbed. A step that ends before it is killed, as on a machine
+    with less to do than before, has shown how long it takes now: it is started again and killed that much earlier.
     """
     for _ in range(TRIES):
-        argv, environ = shop.command(step, THIRD_DAY, run_id)
+        argv, environ = shop.command(step, NEXT_DAY, run_id)
         started = time.monotonic()
         process = subprocess.Popen(
             argv, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
@@ -87,21 +70,18 @@ def kill_at_work(shop: Shop, step: str, run_id: str, share: float, seconds: floa
     return False
 
 
-def test_killed_anywhere_it_is_done_again_and_the_run_succeeds(
-    undisturbed: tuple[Tables, dict[str, float]], disturbed: Shop, polled: Path
-) -> None:
-    calm, seconds = undisturbed
+def test_killed_anywhere_it_is_done_again_and_the_run_succeeds(days: Days, disturbed: Shop, polled: Path) -> None:
     shares = random.Random(20260922)
     for round_number in range(ROUNDS):
         run_id = f"mended-{round_number}"
         for step in STEPS:
             # As in a run: what comes before has passed, this one is killed and tried again.
-            at_work = kill_at_work(disturbed, step, run_id, shares.random(), seconds[step])
+            at_work = kill_at_work(disturbed, step, run_id, shares.random(), days.seconds[step])
             assert at_work, f"{step} ended before it was killed, {TRIES} times"
             assert look(disturbed.warehouse) is None
-            done = disturbed.run_step(step, THIRD_DAY, run_id)
+            done = disturbed.run_step(step, NEXT_DAY, run_id)
             assert done.returncode == 0, f"{step} after a kill: {done.stderr[-3000:]}"
-    assert differences(calm, published_tables(disturbed.lake, THIRD_DAY, run_id)) == {}
+    assert differences(days.published["next"], published_tables(disturbed.lake, NEXT_DAY, run_id)) == {}
 
     (polled.parent / "stop").touch()
     deadline = time.monotonic() + 60

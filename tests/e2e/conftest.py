@@ -97,7 +97,7 @@ def airflow(receiver: Receiver) -> Iterator[AirflowForTests]:
     home.chmod(0o755)  # PostgreSQL's own user passes through it where the tests run as root
     ours = {
         "QIANMIAN_HOME": str(home),
-        "QIANMIAN_SIMULATED_USERS": "1000",
+        "QIANMIAN_SIMULATED_USERS": "400",
         "QIANMIAN_ALERT_WEBHOOK": receiver.address,
         "QIANMIAN_LINEAGE": str(home / "lineage.jsonl"),
         "QIANMIAN_PSEUDONYM_KEY": "e2e-secret-" + "k" * 32,
