@@ -26,6 +26,7 @@ from privacy.receipts import Receipts
 from privacy.rule import mentions
 from privacy.s3_versions import Version, VersionedPrefix
 from qianmian.step import run_step, step_parser
+from warehouse.targets.s3_prefix import only_at_target
 
 log = logging.getLogger("qianmian")
 
@@ -37,7 +38,7 @@ def forget_in_s3(args: argparse.Namespace) -> dict[str, Any]:
     """Rewrite what holds the users, and return the step's report.
 
     Raises:
-        StepError: the place is none in S3, or objects may not be deleted there.
+        StepError: the place is none in S3, objects may not be deleted there, or a publisher does not end.
         botocore exceptions: the store is not there, or may not be written: trying again may help.
 
     """
@@ -46,18 +47,15 @@ def forget_in_s3(args: argparse.Namespace) -> dict[str, Any]:
     if not users:
         return {"rows": 0, "objects": 0, "earlier_versions": 0}
     prefix = VersionedPrefix(args.to, args.endpoint_url)
-    with tempfile.TemporaryDirectory() as folder:
+    with only_at_target(args.lake, args.to), tempfile.TemporaryDirectory() as folder:
         objects = _Objects(prefix, users, Path(folder))
         for name in prefix.keys("manifests/"):
             _forget_in_run(prefix, name, objects)
         for key in _parents_last(key for folder_ in _FOLDERS for key in prefix.keys(folder_)):
             objects.forget_in(key)
-    receipts.add("s3", objects.removed)
-    return {
-        "rows": objects.removed.total(),
-        "objects": objects.changed,
-        "earlier_versions": _delete_earlier_versions(prefix),
-    }
+        receipts.add("s3", objects.removed)
+        earlier = _delete_earlier_versions(prefix)
+    return {"rows": objects.removed.total(), "objects": objects.changed, "earlier_versions": earlier}
 
 
 def _is_parent(key: str) -> bool:

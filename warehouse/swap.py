@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qianmian.step import StepError
+from qianmian.step import ShopBusyError
 from warehouse.projection import build_warehouse, count_all
 from warehouse.runs import PipelineRun
 
@@ -31,11 +31,24 @@ def only_publisher(warehouse: Path, patience_s: float = LOCK_PATIENCE_S) -> Iter
     """Hold the lock on a warehouse; the system frees it when the holder dies.
 
     Raises:
-        StepError: another publisher held it for `patience_s` seconds.
+        ShopBusyError: another publisher held it for `patience_s` seconds.
 
     """
-    warehouse.parent.mkdir(parents=True, exist_ok=True)
-    with warehouse.with_name(f".{warehouse.name}.lock").open("a") as lock:
+    with only_one(warehouse.with_name(f".{warehouse.name}.lock"), str(warehouse), patience_s):
+        _remove_left_overs(warehouse)
+        yield
+
+
+@contextmanager
+def only_one(file: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+    """Hold a lock, a file, on what is written by one program at a time.
+
+    Raises:
+        ShopBusyError: another program held it for `patience_s` seconds.
+
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
         waiting_since = time.monotonic()
         told = False
         while True:
@@ -44,15 +57,14 @@ def only_publisher(warehouse: Path, patience_s: float = LOCK_PATIENCE_S) -> Iter
                 break
             except BlockingIOError:
                 if time.monotonic() - waiting_since > patience_s:
-                    raise StepError(
-                        f"Another publisher has held {warehouse} for {patience_s:.0f} seconds.",
+                    raise ShopBusyError(
+                        f"Another publisher has held {what} for {patience_s:.0f} seconds.",
                         "Let it end, or stop it, then run this step again.",
                     ) from None
                 if not told:
-                    log.info("another publisher is at work on %s: waiting for it", warehouse)
+                    log.info("another publisher is at work on %s: waiting for it", what)
                     told = True
                 time.sleep(0.1)
-        _remove_left_overs(warehouse)
         yield
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from privacy.forget_in_s3 import forget_in_s3, mentioned_in_s3
+from privacy.lake_files import forget_in_lake, forget_in_warehouse
 from privacy.receipts import Receipts
 from qianmian.step import StepError
 from tests.candidate_tables import (
@@ -28,6 +30,7 @@ from tests.candidate_tables import (
 )
 from warehouse.publish import publish
 from warehouse.targets import s3
+from warehouse.targets.s3_prefix import only_at_target
 
 THEIRS = "0123456789abcdef0123456789abcdef"
 USERS = frozenset([THEIRS])
@@ -169,6 +172,31 @@ def test_what_no_manifest_names_is_gone_through_and_the_rest_holds_together(plai
     assert named
     assert set(explained) <= named
     assert forget_in_s3(target.args()) == {"rows": 0, "objects": 0, "earlier_versions": 0}
+
+
+def test_a_publisher_that_is_late_brings_nobody_back(target: Target) -> None:
+    """It waits for forgetting, and opens the warehouse, without them by then, when its turn has come."""
+    target.url += "-again"
+    with ThreadPoolExecutor(1) as pool:
+        with only_at_target(target.lake, target.url):
+            late = pool.submit(s3.publish, target.url, target.endpoint, target.lake, target.warehouse)
+            with pytest.raises(TimeoutError):
+                late.result(timeout=1)
+            forget_in_lake(target.lake, Receipts(target.lake), USERS, None)
+            forget_in_warehouse(target.lake, target.warehouse, USERS)
+        assert late.result()["latest_run"] == "run-1"
+    assert mentioned_in_s3(target.url, target.endpoint, USERS) == []
+
+
+def test_forgetting_waits_for_a_publisher(target: Target) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with only_at_target(target.lake, target.url):
+            forgetting = pool.submit(forget_in_s3, target.args())
+            with pytest.raises(TimeoutError):
+                forgetting.result(timeout=1)
+            assert target.mentions()
+        assert forgetting.result()["objects"] > 0
+    assert target.mentions() == []
 
 
 def test_versions_that_may_not_be_deleted_are_no_success(target: Target) -> None:

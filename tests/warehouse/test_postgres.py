@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ PASSWORD = "for-tests-only"
 PUBLISHES = int(os.environ.get("QIANMIAN_PUBLISHES", "6"))
 KILLS = int(os.environ.get("QIANMIAN_KILLS", "6"))
 READERS = 20
+PUBLISHERS = (
+    "select pid from pg_stat_activity where application_name = 'qianmian publish' and datname = current_database()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -505,6 +509,21 @@ def test_two_publishers_wait_for_each_other(
             publish()
     holder.close()
     assert publish()["latest_run"] == "r1"
+
+
+def test_who_waited_brings_what_is_there_when_the_turn_comes(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    """As where users are forgotten in the warehouse and on the server while a publisher waits."""
+    run_day("2026-10-31", "r1")
+    with ThreadPoolExecutor(1) as pool:
+        with postgres.connected(address, "shop"):
+            waiting = pool.submit(publish)
+            while len(ask(address, PUBLISHERS)) < 2:
+                assert not waiting.done(), waiting.result()
+                time.sleep(0.05)
+            run_day("2026-11-01", "r2")
+        assert waiting.result()["latest_run"] == "r2"
 
 
 def test_nothing_published_yet_gives_empty_tables(address: str, tmp_path: Path, lake: Path) -> None:

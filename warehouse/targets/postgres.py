@@ -25,7 +25,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from expectations.tables import PUBLISHED
-from qianmian.step import StepError, run_step, step_parser
+from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 from warehouse.targets.postgres_layout import Layout
 from warehouse.targets.postgres_sets import drop_other_contracts, load_set, make_current, one, prepare
 from warehouse.targets.postgres_views import bring_history, exchange_views, replace_runs
@@ -59,7 +59,8 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "") -
     """
     check_address(address, schema)
     layout = Layout(schema, PUBLISHED)
-    with _full_disks_named(), open_source(warehouse) as source, connected(address, schema) as server:
+    # The warehouse is opened once the schema is ours: forgetting may have changed both meanwhile.
+    with _full_disks_named(), connected(address, schema) as server, open_source(warehouse) as source:
         prepare(server, layout)
         slot, loaded = load_set(server, address, layout, source)
         with server, server.cursor() as cursor:
@@ -115,7 +116,7 @@ def connected(address: str, schema: str) -> Iterator[Connection]:
                 if one(cursor):
                     break
                 if time.monotonic() - waiting_since > LOCK_PATIENCE_S:
-                    raise StepError(
+                    raise ShopBusyError(
                         f"Another publisher has held the schema {schema} for {LOCK_PATIENCE_S:.0f} seconds.",
                         "Let it end, or stop it, then run this step again.",
                     )

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from qianmian.step import StepError
+from warehouse.swap import only_one
 
 _AT_ONCE = 1000  # objects that one request may delete
+
+
+def only_at_target(lake: Path, url: str) -> AbstractContextManager[None]:
+    """Hold a shop's S3 target: what publishing uploads and what forgetting rewrites never cross.
+
+    Raises:
+        ShopBusyError: another step does not let go of it.
+
+    """
+    return only_one(lake / ".s3_target.lock", url)
 
 
 class Prefix:
