@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # Landed files may be packed tenfold: 32 MiB of them are some hundreds of MiB of rows.
 _LANDED_BYTES_A_TASK = 32 << 20
 # Below this a run ends before the JVM's optimising compiler has earned what it costs (measured: a third of the
-# processor time of cleaning 100 thousand rows), and its threads that collect garbage beside the work (a twentieth).
+# processor time of cleaning 100 thousand rows), or the threads that collect garbage beside the work (a twentieth).
 _WORTH_OPTIMISING = 256 << 20
 PROJECT = Path(__file__).resolve().parent.parent
 #: What the rows depend on: no option changes it.
