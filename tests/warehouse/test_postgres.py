@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -524,6 +525,42 @@ def test_who_waited_brings_what_is_there_when_the_turn_comes(
                 time.sleep(0.05)
             run_day("2026-11-01", "r2")
         assert waiting.result()["latest_run"] == "r2"
+
+
+def test_another_shops_schema_is_left_alone(run_day: RunDay, address: str, warehouse: Path) -> None:
+    run_day("2026-10-31", "r1")
+    postgres.publish(address, "shop", warehouse, shop="toys")
+    run_day("2026-11-01", "r2")
+    with pytest.raises(
+        StepError, match="schema shop holds the tables of the shop toys: those of books"
+    ) as refused:
+        postgres.publish(address, "shop", warehouse, shop="books")
+    assert ask(address, "select distinct run_id from shop.user_portraits_history") == [("r1",)]
+    postgres.publish(address, "other", warehouse, shop="books")
+    # As it says where toys is what books was called before.
+    (statement,) = re.findall(r"called before: (.+?), then", refused.value.remedy)
+    execute(address, statement)
+    assert postgres.publish(address, "shop", warehouse, shop="books")["latest_run"] == "r2"
+    assert postgres.publish(address, "shop", warehouse, shop="books")["loaded"] == {}
+
+
+def test_tables_have_keys_and_the_indexes_that_analysts_join_by(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    found = ask(
+        address,
+        "select t.relname, i.indisprimary, (select array_agg(a.attname order by k.place) from unnest(i.indkey) "
+        "with ordinality as k(number, place) join pg_attribute as a on (a.attrelid, a.attnum) = (t.oid, k.number)) "
+        "from pg_index as i join pg_class as t on t.oid = i.indrelid join pg_namespace as n on n.oid = t.relnamespace "
+        "where n.nspname = %s",
+        Layout("shop", PUBLISHED).slot(1),
+    )
+    keys = {table: tuple(columns) for table, is_key, columns in found if is_key}
+    assert keys == {name: table.key for name, table in PUBLISHED.items()}
+    others = {(table, tuple(columns)) for table, is_key, columns in found if not is_key}
+    assert others == {("home_recommendations", ("item_id",)), ("user_traits", ("trait", "subject"))}
 
 
 def test_nothing_published_yet_gives_empty_tables(address: str, tmp_path: Path, lake: Path) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
+import random
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +26,7 @@ from tests.warehouse.earlier_release import as_before_ended_at
 from warehouse.targets import s3
 
 RunDay = Callable[..., dict[str, Any]]
+KILLS = int(os.environ.get("QIANMIAN_KILLS", "6"))
 
 
 @pytest.fixture
@@ -43,6 +50,18 @@ def with_versions(client: Any) -> None:
 @pytest.fixture
 def publish(s3_endpoint: str, client: Any, lake: Path, warehouse: Path) -> Callable[[], dict[str, Any]]:
     return lambda: s3.publish("s3://bi-tables/shop/", s3_endpoint, lake, warehouse)
+
+
+def whole_latest(client: Any) -> str:
+    """Return the run that the pointer names, whose files are all there as the manifest says."""
+    pointer = read(client, "latest.json")
+    manifest = read(client, pointer["manifest"])
+    assert manifest["run_id"] == pointer["run_id"]
+    assert {file["table"] for file in manifest["files"]} == PUBLISHED.keys()
+    for file in manifest["files"]:
+        body = client.get_object(Bucket="bi-tables", Key=f"shop/{file['key']}")["Body"].read()
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (file["bytes"], file["sha256"])
+    return str(manifest["run_id"])
 
 
 def read(client: Any, key: str) -> Any:
@@ -329,3 +348,59 @@ def test_what_was_written_over_or_deleted_before_leaves_no_version_either(
         client.put_object(Bucket="bi-tables", Key=theirs, Body=body)
     assert publish()["deleted"] == []
     assert sorted(versions(client)) == sorted([*(key for key in keys(client) if "/tables/" in key), theirs])
+
+
+def test_killed_at_any_moment_the_latest_set_is_whole_and_the_next_run_goes_on(
+    run_day: RunDay,
+    publish: Callable[[], dict[str, Any]],
+    client: Any,
+    lake: Path,
+    warehouse: Path,
+    s3_endpoint: str,
+) -> None:
+    command = [
+        *(sys.executable, "-m", "warehouse.targets.s3", "--lake", str(lake), "--as-of", "2026-10-31"),
+        *("--warehouse", str(warehouse), "--to", "s3://bi-tables/shop", "--endpoint-url", s3_endpoint),
+    ]
+    run_day("2026-10-31", "r0")
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    seconds, dice, killed, stands = time.monotonic() - started, random.Random(5), 0, "r0"
+    for n in range(1, 4 * KILLS):
+        run_day("2026-10-31", f"r{n}", users=3 + n % 2)
+        started = time.monotonic()
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=seconds * dice.uniform(0.3, 1.0))
+            seconds = min(seconds, time.monotonic() - started)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        latest = whole_latest(client)
+        assert latest in (stands, f"r{n}")
+        stands = latest
+        if killed == KILLS:
+            break
+    assert killed == KILLS
+    assert publish()["latest_run"] == whole_latest(client) == f"r{n}"
+    # What stands, and the one before it for who reads it still.
+    assert len([key for key in keys(client) if "/manifests/" in key]) <= 2
+
+
+def test_another_shops_prefix_is_left_alone(
+    run_day: RunDay,
+    publish: Callable[[], dict[str, Any]],
+    client: Any,
+    lake: Path,
+    warehouse: Path,
+    s3_endpoint: str,
+    tmp_path: Path,
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    assert read(client, "latest.json")["shop"] == tmp_path.name
+    there, others = keys(client), tmp_path / "books" / "lake"
+    with pytest.raises(StepError, match=rf"holds the tables of the shop {tmp_path.name}: those of books"):
+        s3.publish("s3://bi-tables/shop", s3_endpoint, others, warehouse)
+    assert keys(client) == there

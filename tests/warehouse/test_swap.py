@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from warehouse.swap import only_publisher
 
 RunDay = Callable[..., dict[str, Any]]
 KILLS = 20
+PUBLISHES = int(os.environ.get("QIANMIAN_PUBLISHES", "6"))
 
 
 def command(lake: Path, warehouse: Path, as_of: str, run_id: str) -> list[str]:
@@ -116,6 +118,17 @@ def test_killed_at_any_moment_a_reader_sees_whole_sets_and_the_next_publishing_s
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         published = connection.execute("select run_id, published_at from pipeline_runs").fetchall()
     assert {path.stem for path in portraits.iterdir()} <= {history_stem(*run) for run in published}
+
+
+def test_a_reader_sees_whole_sets_through_many_publishings(run_day: RunDay, reader: Reader) -> None:
+    run_day("2026-10-01", "r0")
+    reader.start()
+    for n in range(1, PUBLISHES + 1):
+        run_day(f"2026-10-{1 + n // 2:02}", f"r{n}", users=3 + n % 3)
+    reader.stopped.set()
+    reader.join()
+    assert reader.faults == []
+    assert len(reader.seen) > PUBLISHES // 3
 
 
 def test_two_publishers_at_once_take_turns(prepare: Callable[..., None], lake: Path, warehouse: Path) -> None:

@@ -29,7 +29,7 @@ from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 from warehouse.targets.postgres_layout import Layout
 from warehouse.targets.postgres_sets import drop_other_contracts, load_set, make_current, one, prepare
 from warehouse.targets.postgres_views import bring_history, exchange_views, replace_runs
-from warehouse.targets.source import open_source
+from warehouse.targets.source import open_source, shop_of
 
 log = logging.getLogger("qianmian")
 
@@ -38,7 +38,7 @@ DISK_FULL = "53100"  # PostgreSQL's own code
 SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def publish(address: str, schema: str, warehouse: Path, reader_role: str = "") -> dict[str, Any]:
+def publish(address: str, schema: str, warehouse: Path, reader_role: str = "", shop: str = "") -> dict[str, Any]:
     """Bring the tables in `schema` up to the warehouse.
 
     Args:
@@ -46,13 +46,14 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "") -
         schema: lower-case letters, digits and _.
         warehouse: the DuckDB file in place.
         reader_role: is granted reading the views, where it is named.
+        shop: whose tables these are; not asked where it is empty.
 
     Returns:
         Rows by table that were loaded (none where the set was there already), and the run that is current.
 
     Raises:
-        StepError: the address holds a password, the schema's name or the warehouse cannot be used, or another
-            publisher does not end.
+        StepError: the address holds a password, the schema's name or the warehouse cannot be used, the schema is
+            another shop's, or another publisher does not end.
         psycopg2.OperationalError: the server is not there: trying again may help.
         OSError: the server's disk is full.
 
@@ -61,7 +62,7 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "") -
     layout = Layout(schema, PUBLISHED)
     # The warehouse is opened once the schema is ours: forgetting may have changed both meanwhile.
     with _full_disks_named(), connected(address, schema) as server, open_source(warehouse) as source:
-        prepare(server, layout)
+        prepare(server, layout, shop)
         slot, loaded = load_set(server, address, layout, source)
         with server, server.cursor() as cursor:
             days = bring_history(cursor, address, layout, source)
@@ -128,7 +129,7 @@ def connected(address: str, schema: str) -> Iterator[Connection]:
 
 
 def _main(args: argparse.Namespace) -> dict[str, Any]:
-    return publish(args.address, args.schema, args.warehouse, args.reader_role)
+    return publish(args.address, args.schema, args.warehouse, args.reader_role, shop_of(args.lake))
 
 
 def main(argv: list[str] | None = None) -> None:

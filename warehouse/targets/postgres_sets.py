@@ -20,17 +20,24 @@ from warehouse.targets.postgres_layout import (
     create_state,
     names,
 )
-from warehouse.targets.source import BATCH_ROWS, RUN_TABLES, Source
+from warehouse.targets.source import BATCH_ROWS, RUN_TABLES, Source, refuse_another_shops
 
 log = logging.getLogger("qianmian")
 
+OF_SHOP = "Qianmian's sets of the shop "
 #: A set that was current until that long ago is emptied at once; later ones row by row, for those who still read.
 OLD_READER_S = 3600
 
 
-def prepare(server: Connection, layout: Layout) -> None:
-    """Make what is not there yet; an existing installation is left without a lock."""
+def prepare(server: Connection, layout: Layout, shop: str = "") -> None:
+    """Make what is not there yet; an existing installation is left without a lock.
+
+    Raises:
+        StepError: it is another shop's.
+
+    """
     with server, server.cursor() as cursor:
+        _claim(cursor, layout, shop)
         for statement in create_state(layout):
             cursor.execute(statement)
         for table in (*RUN_TABLES.values(), HISTORY):
@@ -50,6 +57,19 @@ def prepare(server: Connection, layout: Layout) -> None:
         if not one(cursor):
             for statement in create_sets(layout):
                 cursor.execute(statement)
+
+
+def _claim(cursor: Any, layout: Layout, shop: str) -> None:
+    """See that the target is this shop's, and note it where it was nobody's: as the comment of a schema."""
+    cursor.execute("select obj_description(to_regnamespace(%s), 'pg_namespace')", (layout.sets,))
+    theirs = (one(cursor) or "").removeprefix(OF_SHOP)
+    renamed = f"comment on schema {layout.sets} is null"
+    if shop:
+        refuse_another_shops(f"The schema {layout.schema}", theirs, shop, "postgres_schema", renamed)
+    if shop and not theirs:
+        sets = sql.Identifier(layout.sets)
+        cursor.execute(sql.SQL("create schema if not exists {}").format(sets))
+        cursor.execute(sql.SQL("comment on schema {} is {}").format(sets, sql.Literal(OF_SHOP + shop)))
 
 
 def load_set(server: Connection, address: str, layout: Layout, source: Source) -> tuple[int, dict[str, int]]:

@@ -3,7 +3,7 @@
     <prefix>/tables/<table>/as_of_date=<day>/<run>~<when>.parquet    never changed once it is there
     <prefix>/manifests/as_of_date=<day>/<run>~<when>.json            written last: files, bytes, SHA-256
     <prefix>/runs/pipeline_runs.parquet, refused_checks.parquet
-    <prefix>/latest.json                                             day, run, manifest; replaced in one request
+    <prefix>/latest.json                                  shop, day, run, manifest; replaced in one request
 
 `<when>` is when the run was published: published again under its id, it has files of its own. A reader takes
 `latest.json`, the manifest it names, and the files that names: all of one publishing. One without a manifest is
@@ -33,7 +33,7 @@ from qianmian.step import StepError, run_step, step_parser
 from warehouse.history import history_file
 from warehouse.runs import PipelineRun, standing_runs
 from warehouse.targets.s3_prefix import Prefix, only_at_target
-from warehouse.targets.source import RUN_TABLES, Source, open_source
+from warehouse.targets.source import RUN_TABLES, Source, open_source, refuse_another_shops, shop_of
 
 log = logging.getLogger("qianmian")
 
@@ -51,7 +51,7 @@ def publish(url: str, endpoint_url: str, lake: Path, warehouse: Path) -> dict[st
         The runs that were uploaded, those whose files were deleted, and the run that the pointer names.
 
     Raises:
-        StepError: the place or its credentials cannot be used.
+        StepError: the place or its credentials cannot be used, or it is another shop's.
         botocore exceptions: the store is not there: trying again may help.
 
     """
@@ -76,6 +76,8 @@ def _bring(prefix: Prefix, source: Source, lake: Path) -> dict[str, Any]:
     wanted = {_manifest_of(run): run for run in standing_runs(source.runs).values()}
     there = set(prefix.keys("manifests/"))
     before = prefix.read(POINTER)
+    shop, theirs = shop_of(lake), before[0].get("shop", "") if before else ""
+    refuse_another_shops(prefix.url, theirs, shop, "s3_target", f"delete {prefix.url}/{POINTER}")
     uploaded = []
     for name, run in wanted.items():
         if name in there:
@@ -99,6 +101,7 @@ def _bring(prefix: Prefix, source: Source, lake: Path) -> dict[str, Any]:
     latest = source.latest
     if latest is not None:
         pointer = {
+            "shop": shop,
             "as_of_date": str(latest.as_of_date),
             "run_id": latest.run_id,
             "manifest": _manifest_of(latest),

@@ -51,6 +51,33 @@ class Source:
         return {name for (name,) in found.fetchall()}
 
 
+def shop_of(lake: Path) -> str:
+    """Return the name of the shop that a lake is of: the folder that it lies in."""
+    return lake.resolve().parent.name
+
+
+def refuse_another_shops(place: str, theirs: str, ours: str, setting: str, renamed: str) -> None:
+    """Refuse a target that another shop's tables are in: each publishing would delete the other's.
+
+    Args:
+        place: the target, in words.
+        theirs: the shop whose tables are there; empty where none is known.
+        ours: the shop that is being published.
+        setting: what names the target.
+        renamed: what to do where both names are one shop's.
+
+    Raises:
+        StepError: it is another's.
+
+    """
+    if theirs and theirs != ours:
+        raise StepError(
+            f"{place} holds the tables of the shop {theirs}: those of {ours} would take their place.",
+            f"Give each shop a place of its own ({setting} in [shops.{ours}] of qianmian.toml). If {theirs} is "
+            f"what {ours} was called before: {renamed}, then run this step again.",
+        )
+
+
 @contextmanager
 def open_source(warehouse: Path) -> Iterator[Source]:
     """Open the warehouse in place for reading.
