@@ -82,7 +82,7 @@ test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromi
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 test-parts test-days test-airflow TOGETHER=1
 
 # Where several commands run at once, what one of them says is shown when it has ended.
-said = $(if $(TOGETHER),log=$$(mktemp); $(1) >"$$log" 2>&1; code=$$?; cat "$$log"; rm -f "$$log"; exit $$code,$(1))
+said = $(if $(TOGETHER),log=$$(mktemp); trap 'cat "$$log"; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; $(1) >"$$log" 2>&1,$(1))
 
 test-parts: $(VENV)/.installed-dev chromium ## Of the tests: all but whole days
 	@# A file's tests stay in one process; the slow files come first.

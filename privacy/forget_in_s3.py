@@ -3,8 +3,9 @@
 Whom: those whose receipt is open. A file is brought down, rewritten and uploaded under its name, then its manifest
 is written anew; a reader that holds the old manifest meanwhile finds another checksum, and reads it again. Files
 that no manifest names (of an upload or a deletion that broke off) are gone through as well. In a bucket that keeps
-versions, all earlier ones are deleted, also of files that were deleted before. Killed at any moment, run it again:
-each time it looks at everything.
+versions, all earlier ones are deleted, also of files that were deleted before. A publisher that began before the
+users went from the lake is waited for; later ones bring nobody back, and need not wait. Killed at any moment, run
+it again: each time it looks at everything.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from privacy.receipts import Receipts
 from privacy.rule import mentions
 from privacy.s3_versions import Version, VersionedPrefix
 from qianmian.step import run_step, step_parser
-from warehouse.targets.s3_prefix import only_at_target
+from warehouse.targets.s3_prefix import s3_held
 
 log = logging.getLogger("qianmian")
 
@@ -47,7 +48,9 @@ def forget_in_s3(args: argparse.Namespace) -> dict[str, Any]:
     if not users:
         return {"rows": 0, "objects": 0, "earlier_versions": 0}
     prefix = VersionedPrefix(args.to, args.endpoint_url)
-    with only_at_target(args.lake, args.to), tempfile.TemporaryDirectory() as folder:
+    with s3_held(args.lake, args.to):
+        pass  # who publishes until now may have opened a warehouse with the users; who begins later has not
+    with tempfile.TemporaryDirectory() as folder:
         objects = _Objects(prefix, users, Path(folder))
         for name in prefix.keys("manifests/"):
             _forget_in_run(prefix, name, objects)

@@ -135,8 +135,10 @@ def at_work(
         try:
             yield lock
             over = step in ENDS
+        except ShopBusyError:
+            raise  # it is tried again
         except StepError:
-            over = step not in _FOLLOWED  # it is not tried again
+            over = step not in _FOLLOWED
             raise
         finally:
             try:

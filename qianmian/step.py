@@ -48,7 +48,7 @@ class StepError(Exception):
 
 
 class ShopBusyError(StepError):
-    """Another run is at work on the shop and did not end in time: trying again may help."""
+    """Another program is at work on the shop, or on a target, and did not end in time: trying again may help."""
 
 
 def iso_date(text: str) -> str:

@@ -10,26 +10,33 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from expectations.tables import ACTION_FEEDS, STATE_FEEDS
 from qianmian.step import run_step
-from spark_jobs import clean_actions, clean_entities
-from spark_jobs.cleaning import Lake, cleaning_parser, session_for
+from spark_jobs.clean_actions import clean_actions, stale_actions
+from spark_jobs.clean_entities import clean_entities, stale_entities
+from spark_jobs.cleaning import Lake, cleaning_parser, report, session_for
+
+if TYPE_CHECKING:
+    from spark_jobs.verdicts import FileVerdict
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Run the step and return its report: counts by feed, and their sums."""
+    """Run the step and return its report."""
     lake = Lake(args)
-    entities = clean_entities.stale_feeds(lake)
-    # Other entities may make actions stale that are not yet: those that arrived since the first of them.
-    since = min((one.work.since for one in entities), default=None)
-    stale = [*entities, *clean_actions.stale_feeds(lake, since)]
-    with ExitStack() as stack:
-        if stale:
-            stack.enter_context(session_for(stale, lake, args))  # both halves find it running
-        reports = [half.main(args) for half in (clean_entities, clean_actions)]
-    counts = {name: sum(one[name] for one in reports) for name in reports[0] if name != "feeds"}
-    return {**counts, "feeds": {feed: counted for one in reports for feed, counted in one["feeds"].items()}}
+    with lake.held(), ExitStack() as stack:
+        entities = stale_entities(lake)
+        # What else is stale once these are clean is known before, so that Spark is started once and for all of it.
+        actions = stale_actions(lake, entities)
+        read: dict[str, FileVerdict] = {}
+        if entities or actions:
+            spark = stack.enter_context(session_for([*entities, *actions], lake, args))
+            if entities:
+                read |= clean_entities(spark, lake, entities, args.max_quarantined_share)
+            read |= clean_actions(spark, lake, stale_actions(lake), args.max_quarantined_share)
+        lake.put_empty_tables([*STATE_FEEDS, *ACTION_FEEDS, "bots", "quarantine"])
+        return report(lake, [*STATE_FEEDS, *ACTION_FEEDS], read)
 
 
 if __name__ == "__main__":

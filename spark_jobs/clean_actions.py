@@ -1,73 +1,66 @@
 """Clean what happened: events, campaign contacts, reviews; and find the bots among the visitors.
 
 Rows are typed, in UTC, each told once, on items and users known by the day they arrived, with consent
-applied, with sessions. Rows that break the contract go to quarantine with their reason. Only files that are
-new or changed since the last cleaning are read, and what arrived after them. Comes after clean_entities.
+applied, with sessions. Rows that break the contract go to quarantine with their reason.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from expectations.tables import ACTION_FEEDS
-from spark_jobs.cleaning import FeedWork, Lake, report, session_for
+from spark_jobs.cleaning import FeedWork, Lake
 from spark_jobs.landed import changed_since, plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from spark_jobs.settling import NewTable
+    from spark_jobs.verdicts import FileVerdict
 
+#: Feeds that actions are judged by.
+JUDGES = ("items", "users")
 # Landed files may be packed tenfold: the keys in so much of them still fit beside everything else in a driver.
 _A_DAYS_BYTES = 64 << 20
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Clean the actions and return the report."""
-    lake = Lake(args)
-    with lake.held():
-        entities = _entity_checksums(lake)
-        stale = stale_feeds(lake)
-        read = {}
-        if stale:
-            with session_for(stale, lake, args) as spark:
-                from spark_jobs.settling import settle
-
-                judged = _judged(spark, lake, stale)
-
-                def bots(clean: Mapping[str, DataFrame]) -> list[NewTable]:
-                    return [_bots(spark, lake, one, clean) for one in stale if one.feed == "events"]
-
-                read = settle(spark, lake, stale, judged, args.max_quarantined_share, entities, bots)
-        lake.put_empty_tables([*ACTION_FEEDS, "bots", "quarantine"])
-        return report(lake, ACTION_FEEDS, read)
-
-
-def _entity_checksums(lake: Lake) -> dict[str, str]:
-    """Return the checksums, by path, of the entity files that actions are judged by."""
-    return {**lake.manifest("items").checksums(), **lake.manifest("users").checksums()}
-
-
-def stale_feeds(lake: Lake, entities_change: date | None = None) -> list[FeedWork]:
+def stale_actions(lake: Lake, entities: Sequence[FeedWork] = ()) -> list[FeedWork]:
     """Return the feeds whose landed files, columns, or the entity files that they were judged by, have changed.
 
-    Where entities are about to change, `entities_change` is the first day that they do on.
+    `entities` are about to be cleaned: what they will make stale is among them.
     """
-    entities, feeds = _entity_checksums(lake), []
+    about_to_change = [one.work.since for one in entities if one.feed in JUDGES]
+    checksums, feeds = _checksums_of_judges(lake), []
     for feed, files in lake.landed(ACTION_FEEDS).items():
         manifest = lake.manifest(feed)
         # A row's verdict rests on its own file, and on the items and users known when it arrived.
-        current = {**{file.path: file.sha256 for file in files}, **entities}
+        current = {**{file.path: file.sha256 for file in files}, **checksums}
         known = {**manifest.checksums(), **manifest.depends_on}
         since = date.min if lake.is_cleaned_anew(manifest) else changed_since(current, known)
-        since = min((day for day in (since, entities_change) if day is not None), default=None)
-        work = plan(files, manifest.inputs, since)
+        work = plan(files, manifest.inputs, min([*about_to_change, *([since] if since else [])], default=None))
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
     return feeds
+
+
+def _checksums_of_judges(lake: Lake) -> dict[str, str]:
+    """Return the checksums, by path, of the files of the entities that actions are judged by."""
+    return {path: checksum for feed in JUDGES for path, checksum in lake.manifest(feed).checksums().items()}
+
+
+def clean_actions(
+    spark: SparkSession, lake: Lake, stale: Sequence[FeedWork], max_share: float
+) -> dict[str, FileVerdict]:
+    """Clean what is stale and commit it; return the files' verdicts. Raises StepError for bad files."""
+    from spark_jobs.settling import settle
+
+    def bots(clean: Mapping[str, DataFrame]) -> list[NewTable]:
+        return [_bots(spark, lake, one, clean) for one in stale if one.feed == "events"]
+
+    judged = _judged(spark, lake, stale)
+    return settle(spark, lake, stale, judged, max_share, _checksums_of_judges(lake), bots) if stale else {}
 
 
 def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[str, DataFrame]:

@@ -1,53 +1,26 @@
-"""Clean what tells how things stand: items, users, campaigns, merchandising rules,
-erasure requests.
+"""Clean what tells how things stand: items, users, campaigns, merchandising rules, erasure requests.
 
 Of each key every version is kept, with the day it arrived on. Rows that break the contract go to quarantine
-with their reason. Only files that are new or changed since the last cleaning are read, and what arrived after
-them. Comes before clean_actions.
+with their reason.
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 from expectations.tables import STATE_FEEDS
-from spark_jobs.cleaning import FeedWork, Lake, report, session_for
+from spark_jobs.cleaning import FeedWork, Lake
 from spark_jobs.landed import changed_since, plan
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Clean the entities and return the report."""
-    lake = Lake(args)
-    with lake.held():
-        stale = stale_feeds(lake)
-        read = {}
-        if stale:
-            with session_for(stale, lake, args) as spark:
-                from spark_jobs import store
-                from spark_jobs.forgotten import read_forgotten, with_forgotten, with_forgotten_set_aside
-                from spark_jobs.reading.reader import read_raw
-                from spark_jobs.settling import settle
-                from spark_jobs.transforms.typed import typed, with_raw_of_rejected
-                from spark_jobs.transforms.versions import latest_versions, with_versions
-
-                judged = {}
-                for one in stale:
-                    if one.work.read:
-                        standing = store.read_kept(spark, one.folder, one.manifest, one.work.kept)
-                        known = latest_versions(standing, one.feed)
-                        raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
-                        forgotten = read_forgotten(lake.root, one.feed)
-                        rows = with_forgotten(typed(raw, one.feed), one.feed, forgotten)
-                        versions = with_forgotten_set_aside(with_versions(rows, one.feed, known), one.feed)
-                        judged[one.feed] = with_raw_of_rejected(versions, one.feed)
-                read = settle(spark, lake, stale, judged, args.max_quarantined_share, {}, lambda _: [])
-        lake.put_empty_tables([*STATE_FEEDS, "quarantine"])
-        return report(lake, STATE_FEEDS, read)
+    from spark_jobs.verdicts import FileVerdict
 
 
-def stale_feeds(lake: Lake) -> list[FeedWork]:
+def stale_entities(lake: Lake) -> list[FeedWork]:
     """Return the feeds whose landed files, or whose columns, differ from what was last cleaned."""
     feeds = []
     for feed, files in lake.landed(STATE_FEEDS).items():
@@ -59,3 +32,27 @@ def stale_feeds(lake: Lake) -> list[FeedWork]:
         if work.is_stale:
             feeds.append(FeedWork(feed, lake.folder(feed), manifest, work))
     return feeds
+
+
+def clean_entities(
+    spark: SparkSession, lake: Lake, stale: Sequence[FeedWork], max_share: float
+) -> dict[str, FileVerdict]:
+    """Clean what is stale and commit it; return the files' verdicts. Raises StepError for bad files."""
+    from spark_jobs import store
+    from spark_jobs.forgotten import read_forgotten, with_forgotten, with_forgotten_set_aside
+    from spark_jobs.reading.reader import read_raw
+    from spark_jobs.settling import settle
+    from spark_jobs.transforms.typed import typed, with_raw_of_rejected
+    from spark_jobs.transforms.versions import latest_versions, with_versions
+
+    judged = {}
+    for one in stale:
+        if one.work.read:
+            standing = store.read_kept(spark, one.folder, one.manifest, one.work.kept)
+            known = latest_versions(standing, one.feed)
+            raw = read_raw(spark, lake.landing, one.feed, one.work.read, lake.key)
+            forgotten = read_forgotten(lake.root, one.feed)
+            rows = with_forgotten(typed(raw, one.feed), one.feed, forgotten)
+            versions = with_forgotten_set_aside(with_versions(rows, one.feed, known), one.feed)
+            judged[one.feed] = with_raw_of_rejected(versions, one.feed)
+    return settle(spark, lake, stale, judged, max_share, {}, lambda _: [])

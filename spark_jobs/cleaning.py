@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expectations.tables import CLEAN, clean_dir, landing_dir
-from qianmian.step import StepError, step_parser
+from qianmian.step import ShopBusyError, StepError, step_parser
 from spark_jobs.landed import Landed, Work, read_landing
 from spark_jobs.manifest import NAME, Manifest, columns_hash, commit, read_manifest
 from spark_jobs.pseudonyms import Pseudonyms, read_key
@@ -114,7 +114,7 @@ class Lake:
 def clean_held(lake: Path) -> Iterator[None]:
     """Hold a lake's clean tables; the system lets go when the process ends, however it ends.
 
-    Raises StepError while another process holds them.
+    Raises ShopBusyError while another process holds them.
     """
     folder = lake / "clean"
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def clean_held(lake: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StepError(f"Another cleaning of {lake} is running.", "Wait until it has ended.") from None
+            raise ShopBusyError(f"Another cleaning of {lake} is running.", "Wait until it has ended.") from None
         yield
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # Landed files may be packed tenfold: 32 MiB of them are some hundreds of MiB of rows.
 _LANDED_BYTES_A_TASK = 32 << 20
 # Below this a run ends before the JVM's optimising compiler has earned what it costs (measured: a third of the
-# processor time of cleaning 100 thousand rows), or the threads that collect garbage beside the work (a twentieth).
+# processor time of cleaning 100 thousand rows).
 _WORTH_OPTIMISING = 256 << 20
 PROJECT = Path(__file__).resolve().parent.parent
 #: What the rows depend on: no option changes it.
@@ -57,8 +57,7 @@ def spark_session(
     """Start Spark, hand it out, stop it; what this writes aside lies under `scratch`, emptied before and after.
 
     Timestamps are UTC throughout. A local Spark serves nothing to the network: no UI, everything on the loopback
-    address. Where this process runs a session already, that one is handed out and left running, its shuffles
-    fit for what is to be read now.
+    address. Where this process runs a session already, that one is handed out and left running.
 
     Args:
         app: the session's name.
@@ -76,7 +75,6 @@ def spark_session(
 
     running = SparkSession.getActiveSession()
     if running is not None:
-        running.conf.set("spark.sql.shuffle.partitions", _shuffle_tasks(running, landed_bytes))
         yield running
         return
     given = read_options(options)
@@ -100,7 +98,7 @@ def spark_session(
     java_options = [
         f"-Djava.io.tmpdir={scratch}",
         f"-Dlog4j2.configurationFile=file:{scratch}/log4j2.properties",
-        *_for_little(landed_bytes),
+        *_compiler(landed_bytes),
     ]
     settings = {
         "spark.driver.memory": driver_memory,
@@ -158,5 +156,5 @@ def _shuffle_tasks(spark: SparkSession, landed_bytes: int) -> int:
     return max(spark.sparkContext.defaultParallelism, landed_bytes // _LANDED_BYTES_A_TASK)
 
 
-def _for_little(landed_bytes: int) -> list[str]:
-    return [] if landed_bytes >= _WORTH_OPTIMISING else ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+def _compiler(landed_bytes: int) -> list[str]:
+    return [] if landed_bytes >= _WORTH_OPTIMISING else ["-XX:TieredStopAtLevel=1"]

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 ENOUGH_BAD_ROWS = 10
 ENOUGH_IF_ALL_ARE_BAD = 3
 _EXAMPLE_CHARACTERS = 200
-_OTHERS_SHOWN = 20
+#: A reason has to fit into `pipeline_runs` with what to do about it.
+_OTHERS_SHOWN, _OTHERS_CHARACTERS = 5, 120
 _SEEN = ("source_file", "row_number", "raw")
 
 _REMEDIES = {
@@ -112,16 +113,17 @@ def _refuse_unreadable(wrong: Mapping[str, Mapping[str, str]], landing: Path) ->
         return
     (path, first), *others = wrong.items()
     also = _also([f"{other} {seen['what']}" for other, seen in others], "cannot be read either")
+    remedies = dict.fromkeys(seen["remedy"] for seen in wrong.values())
     raise StepError(
         f"{landing / path} {first['what']}.{also}",
-        f"{first['remedy']} Nothing of this step was written: put {'them' if others else 'the file'} right at the "
-        "source, and run again.",
+        f"{' '.join(list(remedies)[:3])} Nothing that was read with it was written: put "
+        f"{'them' if others else 'the file'} right at the source, and run again.",
     )
 
 
 def _also(others: Sequence[str], are: str) -> str:
     """Say which other files are at fault, for all of them to be put right at once."""
-    shown = "".join(f"\n  {other}" for other in others[:_OTHERS_SHOWN])
+    shown = "".join(f"\n  {other[:_OTHERS_CHARACTERS]}" for other in others[:_OTHERS_SHOWN])
     more = f"\n  and {len(others) - _OTHERS_SHOWN} more" if others[_OTHERS_SHOWN:] else ""
     return f"\nMore files {are}:{shown}{more}" if others else ""
 
@@ -144,7 +146,7 @@ def _add(file: FileVerdict, group: Row) -> None:
 def refuse_bad_files(
     files: Iterable[FileVerdict], judged: Mapping[str, DataFrame], landing: Path, max_share: float
 ) -> None:
-    """Raise StepError where more than `max_share` of a file went to quarantine; say why for the worst, name all.
+    """Raise StepError where more than `max_share` of a file went to quarantine; say why for the worst.
 
     Rows told before by another file do not count: handing a file over twice does no harm. A file with few bad
     rows goes on, as one bad row of two says little.
@@ -174,8 +176,9 @@ def refuse_bad_files(
         "allowed.\n"
         + "\n".join(reasons)
         + _also([f"{other.path}: {bad:.0%} of {other.rows} rows" for bad, other in others], "are unusable"),
-        f"{'; '.join(remedies)}. Nothing of this step was written: put {'them' if others else 'the file'} right "
-        "at the source and run again, or allow more (max_quarantined_share).",
+        f"{'; '.join(remedies)}. Nothing that was read with it was written: put "
+        f"{'them' if others else 'the file'} right at the source and run again, or allow more "
+        "(max_quarantined_share).",
     )
 
 

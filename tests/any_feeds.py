@@ -129,7 +129,7 @@ def refused_files(said: str, landing: Path) -> list[str]:
     if not first:
         return []
     more = re.search(r"^More files [\w ]+:\n((?:  .*\n?)+)", said, re.MULTILINE)
-    return [first[1], *re.findall(r"^  (\S+?):? ", more[1] if more else "", re.MULTILINE)]
+    return [first[1], *re.findall(r"^  (\S+/\S+?):? ", more[1] if more else "", re.MULTILINE)]
 
 
 def sound_file(path: str, day: date) -> FeedFile:

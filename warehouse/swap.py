@@ -7,64 +7,31 @@ file beside the warehouse, which the next one removes.
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qianmian.step import ShopBusyError
+from warehouse.one_at_a_time import PATIENCE_S, one_at_a_time
 from warehouse.projection import build_warehouse, count_all
 from warehouse.runs import PipelineRun
-
-LOCK_PATIENCE_S = 600.0
 
 log = logging.getLogger("qianmian")
 
 
 @contextmanager
-def only_publisher(warehouse: Path, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+def only_publisher(warehouse: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold the lock on a warehouse; the system frees it when the holder dies.
 
     Raises:
         ShopBusyError: another publisher held it for `patience_s` seconds.
 
     """
-    with only_one(warehouse.with_name(f".{warehouse.name}.lock"), str(warehouse), patience_s):
+    with one_at_a_time(warehouse.with_name(f".{warehouse.name}.lock"), str(warehouse), patience_s):
         _remove_left_overs(warehouse)
-        yield
-
-
-@contextmanager
-def only_one(file: Path, what: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """Hold a lock, a file, on what is written by one program at a time.
-
-    Raises:
-        ShopBusyError: another program held it for `patience_s` seconds.
-
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
-        waiting_since = time.monotonic()
-        told = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() - waiting_since > patience_s:
-                    raise ShopBusyError(
-                        f"Another publisher has held {what} for {patience_s:.0f} seconds.",
-                        "Let it end, or stop it, then run this step again.",
-                    ) from None
-                if not told:
-                    log.info("another publisher is at work on %s: waiting for it", what)
-                    told = True
-                time.sleep(0.1)
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bi.example_queries import PAGE, ExampleQuery, example_queries, page
 from expectations.tables import DATA_FRESHNESS, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS
 from tests.preview.small_shop import ITEMS, USERS
 
+ROOT = Path(__file__).resolve().parents[2]
 Ask = Callable[[str], tuple[list[str], list[tuple[Any, ...]]]]
 QUERIES = {query.name[3:]: query for query in example_queries()}
 
@@ -81,3 +83,20 @@ def test_the_refusal_is_told_with_its_check(ask: Ask) -> None:
     newest = rows(ask, "how_did_the_last_runs_end")[0]
     assert (newest["status"], newest["is_latest"]) == ("refused", False)
     assert rows(ask, "is_todays_data_there")[0]["is_refused_since"] is True
+
+
+def test_who_is_in_no_table_gets_what_is_popular(ask: Ask) -> None:
+    """The query of docs/privacy.md: for a visitor, and for whoever did not consent."""
+    (query,) = re.findall(r"```sql\n(select coalesce.*?)```", (ROOT / "docs/privacy.md").read_text(), re.DOTALL)
+
+    def shown(user_id: str) -> list[Any]:
+        return [item for (item,) in ask(query.replace("the pseudonym", user_id))[1]]
+
+    ((known,), *_) = ask("select min(user_id) from home_recommendations where surface = 'home'")[1]
+    theirs = (
+        f"select item_id from home_recommendations where surface = 'home' and user_id = '{known}' order by rank"
+    )
+    assert shown(known) == [item for (item,) in ask(theirs)[1]]
+    popular = [item for (item,) in ask("select item_id from hot_items where segment = 'all' order by rank")[1]]
+    assert popular
+    assert shown("nobody") == (popular + [None] * 20)[:20]

@@ -147,7 +147,7 @@ def test_a_webhook_that_is_down_fails_nothing_and_its_address_is_in_no_log(
         monkeypatch.setenv("QIANMIAN_ALERT_WEBHOOK", f"http://[{SECRET}")
     began = time.monotonic()
     alerts.failed(context)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert "ALERT Qianmian · simulated: land failed" in caplog.text
     assert "alert not sent" in caplog.text
     assert SECRET not in caplog.text

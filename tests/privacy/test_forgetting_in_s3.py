@@ -30,7 +30,7 @@ from tests.candidate_tables import (
 )
 from warehouse.publish import publish
 from warehouse.targets import s3
-from warehouse.targets.s3_prefix import only_at_target
+from warehouse.targets.s3_prefix import s3_held
 
 THEIRS = "0123456789abcdef0123456789abcdef"
 USERS = frozenset([THEIRS])
@@ -178,7 +178,7 @@ def test_a_publisher_that_is_late_brings_nobody_back(target: Target) -> None:
     """It waits for forgetting, and opens the warehouse, without them by then, when its turn has come."""
     target.url += "-again"
     with ThreadPoolExecutor(1) as pool:
-        with only_at_target(target.lake, target.url):
+        with s3_held(target.lake, target.url):
             late = pool.submit(s3.publish, target.url, target.endpoint, target.lake, target.warehouse)
             with pytest.raises(TimeoutError):
                 late.result(timeout=1)
@@ -190,7 +190,7 @@ def test_a_publisher_that_is_late_brings_nobody_back(target: Target) -> None:
 
 def test_forgetting_waits_for_a_publisher(target: Target) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with only_at_target(target.lake, target.url):
+        with s3_held(target.lake, target.url):
             forgetting = pool.submit(forget_in_s3, target.args())
             with pytest.raises(TimeoutError):
                 forgetting.result(timeout=1)

@@ -98,4 +98,4 @@ def test_a_receiver_that_is_down_takes_little_time() -> None:
     began = time.monotonic()
     with pytest.raises(Exception, match="refused"):  # which the provider logs
         emit("http://127.0.0.1:9")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

@@ -17,13 +17,15 @@ from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 STEP = """
 import sys, time
 from pathlib import Path
-from qianmian.step import StepError, run_step, step_parser
+from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 name, seconds, what = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 def main(args):
     print("working", flush=True)
     time.sleep(seconds)
     if what == "refuse":
         raise StepError("bad", "mend")
+    if what == "busy":
+        raise ShopBusyError("held", "wait")
     if what == "fail":
         raise OSError("disk lost")
 run_step(name, main, step_parser(None), sys.argv[4:])
@@ -126,7 +128,7 @@ def test_a_killed_step_frees_the_shop_after_a_while_and_can_be_tried_again_at_on
     killed.wait()
     began = time.monotonic()
     with at_work(lake, "2026-11-01", "b", "land", patience_s=10, idle_s=2):
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10, "it did not wait for a patience's end"
         claim = read_claim(lake)
         assert claim
         assert claim.run_id == "b"
@@ -146,7 +148,7 @@ def test_a_run_that_was_overtaken_does_not_go_on_with_the_others_files(start: St
     assert claim.run_id == "b"
 
 
-@pytest.mark.parametrize(("what", "is_over"), [("refuse", True), ("fail", False)])
+@pytest.mark.parametrize(("what", "is_over"), [("refuse", True), ("busy", False), ("fail", False)])
 def test_a_refused_run_is_over_one_that_failed_may_be_tried_again(
     start: Start, lake: Path, what: str, is_over: bool
 ) -> None:

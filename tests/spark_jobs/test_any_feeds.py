@@ -119,7 +119,7 @@ def refused_for(shop: SmallShop, wrong: FeedFile) -> None:
     source = shop.write(wrong.path, wrong.content)
     with pytest.raises(StepError) as refused:
         run(shop, 1.0)
-    assert refused_files(refused.value.what, shop.lake / "landing") == [wrong.path]
+    assert wrong.path in refused_files(refused.value.what, shop.lake / "landing")
     assert refused.value.remedy
     assert shop.manifest(feed) == before
     # As if it had never been handed over.

@@ -15,13 +15,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
 
 from expectations.tables import CLEAN
 from qianmian.step import StepError
-from spark_jobs import clean, clean_entities
+from spark_jobs import clean
+from spark_jobs.clean_entities import clean_entities, stale_entities
+from spark_jobs.cleaning import Lake
 from spark_jobs.java import java_home
 from spark_jobs.session import read_options
 from tests.spark_jobs.small_shop import KEY, SmallShop
@@ -81,13 +84,16 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             process.wait(60)
 
 
-def test_a_cluster_cleans_a_day_to_the_same_rows(shop: SmallShop, cluster: str, tmp_path: Path) -> None:
+def test_a_cluster_cleans_a_day_to_the_same_rows(
+    shop: SmallShop, cluster: str, tmp_path: Path, spark: Any
+) -> None:
     write_first_days(shop)
     write_third_day(shop)
     for feed in ("campaign_contacts", "reviews"):  # they go the way of events, and cost as much
         shutil.rmtree(shop.source / feed)
     shop.land()
-    clean_entities.main(shop.args())  # once, here: they go the way of the actions too
+    lake = Lake(shop.args())
+    clean_entities(spark, lake, stale_entities(lake), 0.2)  # once, here: they go the way of the actions too
     there = SmallShop(tmp_path / "there")
     shutil.copytree(shop.lake, there.lake)
     clean.main(shop.args())

@@ -22,7 +22,7 @@ import pytest
 
 from expectations.tables import DATA_FRESHNESS_SQL, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 from qianmian.postgres import Postgres
-from qianmian.step import StepError
+from qianmian.step import ShopBusyError, StepError
 from tests.warehouse.earlier_release import as_before_ended_at
 from warehouse.history import history_file
 from warehouse.rebuild import rebuild
@@ -41,6 +41,17 @@ READERS = 20
 PUBLISHERS = (
     "select pid from pg_stat_activity where application_name = 'qianmian publish' and datname = current_database()"
 )
+
+INDEX_COLUMNS = """
+    select t.relname, i.indisprimary, array_agg(a.attname order by k.place)
+    from pg_index as i
+    cross join lateral unnest(i.indkey) with ordinality as k (number, place)
+    inner join pg_class as t on t.oid = i.indrelid
+    inner join pg_namespace as n on n.oid = t.relnamespace
+    inner join pg_attribute as a on (a.attrelid, a.attnum) = (t.oid, k.number)
+    where n.nspname = %s
+    group by t.relname, i.indexrelid, i.indisprimary
+"""
 
 
 @pytest.fixture(scope="module")
@@ -506,7 +517,7 @@ def test_two_publishers_wait_for_each_other(
     with holder.cursor() as cursor:
         cursor.execute("select pg_advisory_lock(hashtext('qianmian shop'))")
         monkeypatch.setattr(postgres, "LOCK_PATIENCE_S", 0.5)
-        with pytest.raises(StepError, match="Another publisher"):
+        with pytest.raises(ShopBusyError, match="has held the schema shop"):
             publish()
     holder.close()
     assert publish()["latest_run"] == "r1"
@@ -549,14 +560,7 @@ def test_tables_have_keys_and_the_indexes_that_analysts_join_by(
 ) -> None:
     run_day("2026-10-31", "r1")
     publish()
-    found = ask(
-        address,
-        "select t.relname, i.indisprimary, (select array_agg(a.attname order by k.place) from unnest(i.indkey) "
-        "with ordinality as k(number, place) join pg_attribute as a on (a.attrelid, a.attnum) = (t.oid, k.number)) "
-        "from pg_index as i join pg_class as t on t.oid = i.indrelid join pg_namespace as n on n.oid = t.relnamespace "
-        "where n.nspname = %s",
-        Layout("shop", PUBLISHED).slot(1),
-    )
+    found = ask(address, INDEX_COLUMNS, Layout("shop", PUBLISHED).slot(1))
     keys = {table: tuple(columns) for table, is_key, columns in found if is_key}
     assert keys == {name: table.key for name, table in PUBLISHED.items()}
     others = {(table, tuple(columns)) for table, is_key, columns in found if not is_key}

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from expectations.tables import PUBLISHED, history_stem
-from qianmian.step import StepError
+from qianmian.step import ShopBusyError
 from warehouse.swap import only_publisher
 
 RunDay = Callable[..., dict[str, Any]]
@@ -145,7 +145,7 @@ def test_two_publishers_at_once_take_turns(prepare: Callable[..., None], lake: P
 def test_a_publisher_that_never_ends_is_named(warehouse: Path) -> None:
     with (
         only_publisher(warehouse),
-        pytest.raises(StepError, match="Another publisher has held"),
+        pytest.raises(ShopBusyError, match=r"has held .*warehouse\.duckdb for 0 seconds"),
         only_publisher(warehouse, patience_s=0.2),
     ):
         pass

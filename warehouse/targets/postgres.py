@@ -118,7 +118,8 @@ def connected(address: str, schema: str) -> Iterator[Connection]:
                     break
                 if time.monotonic() - waiting_since > LOCK_PATIENCE_S:
                     raise ShopBusyError(
-                        f"Another publisher has held the schema {schema} for {LOCK_PATIENCE_S:.0f} seconds.",
+                        f"Another program, publishing or forgetting, has held the schema {schema} "
+                        f"for {LOCK_PATIENCE_S:.0f} seconds.",
                         "Let it end, or stop it, then run this step again.",
                     )
                 time.sleep(0.2)

@@ -32,7 +32,7 @@ from expectations.tables import PUBLISHED, history_stem
 from qianmian.step import StepError, run_step, step_parser
 from warehouse.history import history_file
 from warehouse.runs import PipelineRun, standing_runs
-from warehouse.targets.s3_prefix import Prefix, only_at_target
+from warehouse.targets.s3_prefix import Prefix, s3_held
 from warehouse.targets.source import RUN_TABLES, Source, open_source, refuse_another_shops, shop_of
 
 log = logging.getLogger("qianmian")
@@ -59,7 +59,7 @@ def publish(url: str, endpoint_url: str, lake: Path, warehouse: Path) -> dict[st
 
     prefix = Prefix(url, endpoint_url)
     # The warehouse is opened once the target is ours: forgetting may have changed both meanwhile.
-    with only_at_target(lake, url), open_source(warehouse) as source:
+    with s3_held(lake, url), open_source(warehouse) as source:
         try:
             return _bring(prefix, source, lake)
         except ClientError as error:

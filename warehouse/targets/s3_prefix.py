@@ -11,19 +11,19 @@ from typing import Any
 from urllib.parse import urlparse
 
 from qianmian.step import StepError
-from warehouse.swap import only_one
+from warehouse.one_at_a_time import one_at_a_time
 
 _AT_ONCE = 1000  # objects that one request may delete
 
 
-def only_at_target(lake: Path, url: str) -> AbstractContextManager[None]:
-    """Hold a shop's S3 target: what publishing uploads and what forgetting rewrites never cross.
+def s3_held(lake: Path, url: str) -> AbstractContextManager[None]:
+    """Hold a shop's S3 target, of which it has one: `url` is told to who waits in vain.
 
     Raises:
         ShopBusyError: another step does not let go of it.
 
     """
-    return only_one(lake / ".s3_target.lock", url)
+    return one_at_a_time(lake / ".s3_target.lock", url)
 
 
 class Prefix:
