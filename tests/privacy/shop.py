@@ -123,22 +123,7 @@ class PublishedShop(SmallShop):
         )
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
-        for path in sorted((self.folder / "shop").rglob("*")):
-            if not path.is_file() or path.parent.name == "erasure_receipts":
-                continue
-            yield str(path), path.read_bytes()
-            if path.suffix == ".gz":
-                yield str(path), gzip.decompress(path.read_bytes())
-            elif path.suffix == ".parquet":
-                yield str(path), str(pq.ParquetFile(path).read().to_pylist()).encode()
-            elif path.suffix == ".duckdb":
-                with duckdb.connect(str(path), read_only=True) as connection:
-                    for name, table in connection.sql(
-                        "select database_name || '.' || schema_name || '.' || table_name, table_name "
-                        "from duckdb_tables()"
-                    ).fetchall():
-                        rows = connection.sql(f"select * from {name}").fetchall()
-                        yield f"{path} {table}", str(rows).encode()
+        yield from contents(self.folder / "shop")
         if self.address:
             yield from self._contents_of_targets()
 
@@ -159,6 +144,29 @@ class PublishedShop(SmallShop):
             yield f"s3 {key}", content
             if key.endswith(".parquet"):
                 yield f"s3 {key}", str(pq.ParquetFile(local).read().to_pylist()).encode()
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield what every file of a folder holds, but for receipts: its bytes, and what is packed in them."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.parent.name == "erasure_receipts":
+            continue
+        try:
+            yield str(path), path.read_bytes()
+        except FileNotFoundError:  # of a running process, gone meanwhile
+            continue
+        if path.suffix == ".gz":
+            yield str(path), gzip.decompress(path.read_bytes())
+        elif path.suffix == ".parquet":
+            yield str(path), str(pq.ParquetFile(path).read().to_pylist()).encode()
+        elif path.suffix == ".duckdb":
+            with duckdb.connect(str(path), read_only=True) as connection:
+                for name, table in connection.sql(
+                    "select database_name || '.' || schema_name || '.' || table_name, table_name "
+                    "from duckdb_tables()"
+                ).fetchall():
+                    rows = connection.sql(f"select * from {name}").fetchall()
+                    yield f"{path} {table}", str(rows).encode()
 
 
 def _renamed(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
