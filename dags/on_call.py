@@ -209,16 +209,16 @@ Brings the PostgreSQL schema up to the DuckDB warehouse: the tables of the lates
 They are loaded beside the current set, which readers see whole until the new one takes its place in one
 transaction. Skipped where `postgres_target` is empty.
 
-**Failure:** the server is not reachable, its disk is full, or rights are missing. Readers there go on with the
-set they have; the DuckDB warehouse is not affected. **Do:** as the log says; nothing is lost if it waits until
-the next run, which brings all that was missed.
+**Failure:** the server is not reachable, its disk is full, rights are missing, forgetting there takes longer than
+it waits, or the schema is another shop's. Readers there go on with the set they have; the DuckDB warehouse is not
+affected. **Do:** as the log says; nothing is lost if it waits until the next run, which brings all that was missed.
 """,
     "publish_s3": """
 Uploads the tables of runs that are not in S3 yet, each with its manifest last, then moves `latest.json`.
 Skipped where `s3_target` is empty.
 
-**Failure:** the store is not reachable, or credentials may not list, read, write and delete there. **Do:** as
-the log says; the next run uploads what is missing.
+**Failure:** the store is not reachable, credentials may not list, read, write and delete there, or the prefix is
+another shop's. **Do:** as the log says; the next run uploads what is missing.
 """,
     "forget_users": """
 Opens a receipt for each request; takes the users' rows out of landed files and an adapter's feeds, cleans what
