@@ -210,8 +210,9 @@ They are loaded beside the current set, which readers see whole until the new on
 transaction. Skipped where `postgres_target` is empty.
 
 **Failure:** the server is not reachable, its disk is full, rights are missing, forgetting there takes longer than
-it waits, or the schema is another shop's. Readers there go on with the set they have; the DuckDB warehouse is not
-affected. **Do:** as the log says; nothing is lost if it waits until the next run, which brings all that was missed.
+it waits, or the schema is another shop's. Readers there go on with the set they have; the DuckDB warehouse is
+not affected. **Do:** as the log says; nothing is lost if it waits until the next run, which brings all that was
+missed.
 """,
     "publish_s3": """
 Uploads the tables of runs that are not in S3 yet, each with its manifest last, then moves `latest.json`.
