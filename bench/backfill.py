@@ -24,11 +24,13 @@ import duckdb
 import numpy as np
 
 from bench.daily_commands import STEPS, run_day
-from expectations.tables import PUBLISHED, history_dir
+from expectations.tables import PUBLISHED
 from qianmian import settings
 from qianmian.backfill import backfill
 from qianmian.local_airflow import LocalAirflow
 from qianmian.step import write_atomically
+from warehouse.history import history_file
+from warehouse.runs import recorded_runs, standing_runs
 
 SHOP = "simulated"
 #: Whom Airflow's own schedule serves meanwhile: nobody, so that only the backfill works on the shop.
@@ -74,22 +76,18 @@ def by_airflow(days: list[date], environ: Mapping[str, str]) -> dict[str, str]:
 def differing_rows(ours: Path, theirs: Path, day: date) -> dict[str, int]:
     """Count, by table, the rows of a day that stand in one lake's history only."""
     found = {}
+    runs = [(lake, standing_runs(recorded_runs(lake))[day]) for lake in (ours, theirs)]
     with duckdb.connect() as connection:
         for table in PUBLISHED:
             one, other = (
-                f"(select * exclude (run_id, generated_at) from read_parquet('{_only_file(lake, table, day)}'))"
-                for lake in (ours, theirs)
+                f"(select * exclude (run_id, generated_at) from read_parquet('{history_file(lake, table, run)}'))"
+                for lake, run in runs
             )
             both = f"({one} except all {other}) union all ({other} except all {one})"
             (rows,) = connection.execute(f"select count(*) from ({both})").fetchone() or (0,)
             if rows:
                 found[table] = int(rows)
     return found
-
-
-def _only_file(lake: Path, table: str, day: date) -> Path:
-    (file,) = history_dir(lake, table, str(day)).glob("*.parquet")
-    return file
 
 
 def costs(took: Mapping[str, Steps], unit: str) -> dict[str, Any]:
