@@ -43,11 +43,18 @@ def rewrite_parquet(path: Path, owners: Owners, users: frozenset[str] = frozense
 
 
 def owners_by_any_id(rule: Rule) -> Owners:
-    """Take a row for a forgotten user's wherever any of its texts is the id that the shop has given them."""
+    """Take a row for a forgotten user's wherever any of its texts is the id that the shop has given them.
+
+    Of a key of several columns with | between, such as a contact's, it may be a part.
+    """
+
+    def user_of(value: str) -> str | None:
+        parts = value.split("|") if "|" in value else ()
+        return next(filter(None, map(rule.user_of, (value, *parts))), None)
 
     def owners(rows: pa.Table) -> list[str | None]:
         columns = [rows[name].to_pylist() for name in _texts(rows)]
-        known = {value: rule.user_of(value) for column in columns for value in set(column) if value}
+        known = {value: user_of(value) for column in columns for value in set(column) if value}
         found = ((known[value] for value in values if value) for values in zip(*columns, strict=True))
         return [next(filter(None, of_row), None) for of_row in found] or [None] * rows.num_rows
 
@@ -55,7 +62,7 @@ def owners_by_any_id(rule: Rule) -> Owners:
 
 
 def names_by_any_id(path: Path, rule: Rule) -> bool:
-    """Tell whether any text of a file is the id that the shop has given a forgotten user."""
+    """Tell whether any text of a file is, or has as a part, the id that the shop has given a forgotten user."""
     owners = owners_by_any_id(rule)
     with pq.ParquetFile(path) as file:
         return any(any(owners(file.read_row_group(group))) for group in range(file.metadata.num_row_groups))

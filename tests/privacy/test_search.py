@@ -77,13 +77,14 @@ def test_a_file_that_cannot_be_read_keeps_the_receipt_open(args: argparse.Namesp
 
 
 @pytest.mark.parametrize("place", ["feeds/_set_aside", "truth"])
+@pytest.mark.parametrize("as_kept", ["{}", "c1|{}|2026-10-31T10:00:00Z"])
 def test_what_an_adapter_keeps_by_the_shops_id_is_searched_and_cleared(
-    args: argparse.Namespace, tmp_path: Path, place: str
+    args: argparse.Namespace, tmp_path: Path, place: str, as_kept: str
 ) -> None:
     args.feeds, args.truth = tmp_path / "feeds", tmp_path / "truth"
     path = tmp_path / place / "lines.parquet"
     path.parent.mkdir(parents=True)
-    rows = {"reason": ["no_price", "no_price"], "user_id": [GONE, "somebody else"], "amount": [1.0, 2.0]}
+    rows = {"reason": ["no_price", "no_price"], "user_id": [as_kept.format(GONE), "somebody else"], "amount": [1.0, 2.0]}
     pq.write_table(pa.table(rows), path)
     with pytest.raises(StepError, match=r"still in .*lines\.parquet"):
         close_receipts.close_receipts(args)
