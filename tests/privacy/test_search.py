@@ -84,7 +84,8 @@ def test_what_an_adapter_keeps_by_the_shops_id_is_searched_and_cleared(
     args.feeds, args.truth = tmp_path / "feeds", tmp_path / "truth"
     path = tmp_path / place / "lines.parquet"
     path.parent.mkdir(parents=True)
-    rows = {"reason": ["no_price", "no_price"], "user_id": [as_kept.format(GONE), "somebody else"], "amount": [1.0, 2.0]}
+    ids = [as_kept.format(GONE), "somebody else"]
+    rows = {"reason": ["no_price", "no_price"], "user_id": ids, "amount": [1.0, 2.0]}
     pq.write_table(pa.table(rows), path)
     with pytest.raises(StepError, match=r"still in .*lines\.parquet"):
         close_receipts.close_receipts(args)
