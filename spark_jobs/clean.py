@@ -34,7 +34,9 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             spark = stack.enter_context(session_for([*entities, *actions], lake, args))
             if entities:
                 read |= clean_entities(spark, lake, entities, args.max_quarantined_share)
-            read |= clean_actions(spark, lake, stale_actions(lake), args.max_quarantined_share)
+                actions = stale_actions(lake)
+            if actions:
+                read |= clean_actions(spark, lake, actions, args.max_quarantined_share)
         lake.put_empty_tables([*STATE_FEEDS, *ACTION_FEEDS, "bots", "quarantine"])
         return report(lake, [*STATE_FEEDS, *ACTION_FEEDS], read)
 

@@ -60,7 +60,7 @@ def clean_actions(
         return [_bots(spark, lake, one, clean) for one in stale if one.feed == "events"]
 
     judged = _judged(spark, lake, stale)
-    return settle(spark, lake, stale, judged, max_share, _checksums_of_judges(lake), bots) if stale else {}
+    return settle(spark, lake, stale, judged, max_share, _checksums_of_judges(lake), bots)
 
 
 def _judged(spark: SparkSession, lake: Lake, feeds: Sequence[FeedWork]) -> dict[str, DataFrame]:
