@@ -85,8 +85,8 @@ test: $(VENV)/.installed-dev chromium ## Run all tests (the UI test needs Chromi
 said = $(if $(TOGETHER),log=$$(mktemp); trap 'cat "$$log"; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; $(1) >"$$log" 2>&1,$(1))
 
 test-parts: $(VENV)/.installed-dev chromium ## Of the tests: all but whole days
-	@# A file's tests stay in one process; the slow files come first.
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+	@# What stays in one process and what comes first says tests/conftest.py.
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder \
 		--ignore=tests/acceptance --ignore=tests/e2e --ignore=tests/bi/superset
 
 test-days: $(VENV)/.installed-dev ## Of the tests: whole days by their commands

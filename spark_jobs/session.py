@@ -108,6 +108,8 @@ def spark_session(
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # It says where in Python each column came from, by half of all calls to the JVM; our errors name files.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",  # files are named, not looked for
         "spark.sql.inMemoryColumnarStorage.compressed": "false",  # read twice or thrice, then gone

@@ -7,6 +7,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,19 +123,25 @@ def describe(spark: SparkSession, written: Mapping[str, tuple[Path, dict[str, li
         parts.append(
             spark.read.schema(table_schema(shape))
             .parquet(*paths)
-            .groupBy(F.col(str(shape.partition)).cast("string").alias("value"), source.alias("source_file"))
-            .agg(
-                F.count("*").alias("rows"),
-                F.bit_xor(F.xxhash64(*with_nulls)).alias("hash"),
+            .select(
+                F.lit(table).alias("table_name"),
+                F.col(str(shape.partition)).cast("string").alias("value"),
+                source.alias("source_file"),
+                F.xxhash64(*with_nulls).alias("hash"),
             )
-            .withColumn("table_name", F.lit(table))
         )
     result = {table: Written() for table in written}
+    if not parts:
+        return result
     hashes: dict[tuple[str, str], int] = defaultdict(int)
-    union = parts[0] if parts else None
-    for part in parts[1:]:
-        union = union.unionByName(part) if union is not None else part
-    for row in sorted(union.collect(), key=lambda row: (row.value, row.source_file)) if union is not None else []:
+    # One shuffle for all tables, as each costs more than the rows of a small shop.
+    groups = (
+        reduce(lambda left, right: left.unionByName(right), parts)
+        .groupBy("table_name", "value", "source_file")
+        .agg(F.count("*").alias("rows"), F.bit_xor("hash").alias("hash"))
+        .collect()
+    )
+    for row in sorted(groups, key=lambda row: (row.value, row.source_file)):
         one = result[row.table_name]
         described = one.partitions.setdefault(
             row.value, {"files": written[row.table_name][1][row.value], "rows": 0, "version": ""}

@@ -29,6 +29,7 @@ ENOUGH_IF_ALL_ARE_BAD = 3
 _EXAMPLE_CHARACTERS = 200
 #: A reason has to fit into `pipeline_runs` with what to do about it.
 _OTHERS_SHOWN, _OTHERS_CHARACTERS = 5, 120
+_GROUPED = ("source_file", "reason", "set_aside", "is_anonymised", "is_retold")
 _SEEN = ("source_file", "row_number", "raw")
 
 _REMEDIES = {
@@ -76,23 +77,27 @@ def judge(judged: Mapping[str, DataFrame], landing: Path) -> dict[str, FileVerdi
     Judged rows have the clean table's columns and raw, reason, set_aside, is_anonymised, is_retold. Raises
     StepError for files that are wrong as a whole.
     """
-    # Only numbers are aggregated: a text among them would make Spark sort all rows.
-    counted = [
-        rows.groupBy(
-            "source_file",
-            "reason",
-            "set_aside",
-            "is_anonymised",
-            "is_retold",
+    # One shuffle for all feeds, as each costs more than the rows of a small shop. Only numbers are aggregated: a
+    # text among them would make Spark sort all rows.
+    together = [
+        rows.select(
+            *_GROUPED,
             F.col(str(CLEAN[feed].partition)).cast("string").alias("partition"),
-        ).agg(
+            "row_number",
+            "arrived_on",
+        )
+        for feed, rows in judged.items()
+    ]
+    groups = (
+        _union(together)
+        .groupBy(*_GROUPED, "partition")
+        .agg(
             F.count("*").alias("n"),
             F.min("row_number").alias("first_row"),
             F.max("arrived_on").alias("last_arrival"),
         )
-        for feed, rows in judged.items()
-    ]
-    groups = _union(counted).collect()
+        .collect()
+    )
     seen = _union([rows.where(F.col("reason") == FILE_SEEN).select(*_SEEN) for rows in judged.values()]).collect()
     opened = {source_file: (rows_read, json.loads(what)) for source_file, rows_read, what in sorted(seen)}
     _refuse_unreadable({path: what for path, (_, what) in opened.items() if "what" in what}, landing)

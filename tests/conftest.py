@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,14 +24,34 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 
 #: Folders whose files take longest, longest first: last, they would leave a process alone at the end.
 SLOW = ("spark_jobs", "privacy", "dbt_project", "robustness", "warehouse", "ml")
+#: Files that ask for the Spark that tests share: its first cleanings cost five times what later ones do.
+ON_SPARK = {
+    *(f"spark_jobs/test_{name}.py" for name in ("any_feeds", "bad_rows", "bots", "cluster", "duplicates")),
+    *(f"spark_jobs/test_{name}.py" for name in ("incremental", "refusals")),
+    *("privacy/test_forgetting.py", "privacy/test_retention.py", "robustness/test_full_disk.py"),
+}
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps a file's tests in one process, and all files that ask for Spark."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0].removeprefix("tests/")
+        return "on Spark" if file in ON_SPARK else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Say how several processes share the tests."""
+    return Together(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow folders first, for several processes to share (with --no-loadscope-reorder)."""
+    """Put Spark and the slow folders first, for several processes to share (with --no-loadscope-reorder)."""
     rank = {ROOT / "tests" / name: number for number, name in enumerate(SLOW)}
 
-    def place(item: pytest.Item) -> int:
-        return min((rank[folder] for folder in item.path.parents if folder in rank), default=len(SLOW))
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        is_on_spark = item.path.relative_to(ROOT / "tests").as_posix() in ON_SPARK
+        return not is_on_spark, min((rank[up] for up in item.path.parents if up in rank), default=len(SLOW))
 
     items.sort(key=place)
 
@@ -54,12 +75,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One Spark for all tests of a process, on the bundled Java, as on a machine that has none."""
     from spark_jobs.session import spark_session
 
-    # What one test had compiled serves the next: a cleaning compiles some hundreds of classes.
-    options = "spark.sql.codegen.cache.maxEntries=5000"
+    # Some sixty cleanings: worth compiling as well as can be, and keeping what one had compiled for the next.
+    options = "spark.sql.codegen.cache.maxEntries=5000 spark.driver.defaultJavaOptions=-XX:+UseSerialGC"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("JAVA_HOME", raising=False)
         scratch = tmp_path_factory.mktemp("spark")
-        with spark_session("tests", scratch, "local[2]", "1g", options=options) as session:
+        with spark_session("tests", scratch, "local[2]", "1g", landed_bytes=1 << 30, options=options) as session:
+            session.conf.set("spark.sql.shuffle.partitions", 2)
             yield session
 
 

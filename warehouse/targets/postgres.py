@@ -23,12 +23,13 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as bulk
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from expectations.tables import PUBLISHED
 from qianmian.step import ShopBusyError, StepError, run_step, step_parser
 from warehouse.targets.postgres_layout import Layout
 from warehouse.targets.postgres_sets import drop_other_contracts, load_set, make_current, one, prepare
-from warehouse.targets.postgres_views import bring_history, exchange_views, replace_runs
+from warehouse.targets.postgres_views import bring_history, exchange_views, replace_runs, warn_of_mixed_sets
 from warehouse.targets.source import open_source, shop_of
 
 log = logging.getLogger("qianmian")
@@ -36,6 +37,14 @@ log = logging.getLogger("qianmian")
 LOCK_PATIENCE_S = 600.0
 DISK_FULL = "53100"  # PostgreSQL's own code
 SCHEMA = re.compile(r"[a-z][a-z0-9_]{0,30}")
+#: libpq's: a server gone without a word (a cut cable, a firewall) is given up after a minute, not two hours.
+PATIENCE = {
+    "connect_timeout": 20,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 
 def publish(address: str, schema: str, warehouse: Path, reader_role: str = "", shop: str = "") -> dict[str, Any]:
@@ -59,6 +68,7 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "", s
 
     """
     check_address(address, schema)
+    address = with_patience(address)
     layout = Layout(schema, PUBLISHED)
     # The warehouse is opened once the schema is ours: forgetting may have changed both meanwhile.
     with _full_disks_named(), connected(address, schema) as server, open_source(warehouse) as source:
@@ -69,6 +79,7 @@ def publish(address: str, schema: str, warehouse: Path, reader_role: str = "", s
             replace_runs(cursor, layout, source)
             make_current(cursor, layout, slot)
             exchange_views(cursor, layout, reader_role)
+            warn_of_mixed_sets(cursor, reader_role)
         drop_other_contracts(server, layout)
         latest = source.latest
         run_id = latest.run_id if latest else None
@@ -92,6 +103,11 @@ def check_address(address: str, schema: str) -> None:
         raise StepError(f"{schema!r} cannot name a schema.", "Use lower-case letters, digits and _ (at most 31).")
 
 
+def with_patience(address: str) -> str:
+    """Return the address with what libpq is to wait for, where it does not say so itself."""
+    return make_dsn(**{**PATIENCE, **parse_dsn(address)})
+
+
 @contextmanager
 def _full_disks_named() -> Iterator[None]:
     """Say of a full disk that it is the server's."""
@@ -106,7 +122,7 @@ def _full_disks_named() -> Iterator[None]:
 @contextmanager
 def connected(address: str, schema: str) -> Iterator[Connection]:
     """Connect and hold the lock on the schema: the server frees it when this process dies."""
-    server = psycopg2.connect(address, application_name="qianmian publish", connect_timeout=20)
+    server = psycopg2.connect(with_patience(address), application_name="qianmian publish")
     try:
         server.autocommit = True
         waiting_since = time.monotonic()

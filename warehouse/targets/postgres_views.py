@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from qianmian.step import StepError
 from warehouse.targets.postgres_layout import HISTORY, Layout, create_view, describe, names
 from warehouse.targets.postgres_sets import ingest, one
 from warehouse.targets.source import RUN_TABLES, Source
+
+log = logging.getLogger("qianmian")
 
 _STAGING = f"{HISTORY.name}_staging"
 
@@ -98,6 +101,24 @@ def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
         role, schema = sql.Identifier(reader_role), sql.Identifier(layout.schema)
         cursor.execute(sql.SQL("grant usage on schema {} to {}").format(schema, role))
         cursor.execute(sql.SQL("grant select on all tables in schema {} to {}").format(schema, role))
+
+
+def warn_of_mixed_sets(cursor: Any, reader_role: str) -> None:
+    """Say so in the log where a transaction of the role would see each query's latest set, not one for all."""
+    cursor.execute(
+        "select exists (select 1 from pg_db_role_setting cross join unnest(setconfig) as one "
+        "where setdatabase in (0, (select oid from pg_database where datname = current_database())) "
+        "and setrole in (0, (select oid from pg_roles where rolname = %s)) "
+        "and one = any(%s))",
+        [reader_role, [f"default_transaction_isolation={level}" for level in ("repeatable read", "serializable")]],
+    )
+    if reader_role and not cursor.fetchone()[0]:
+        log.warning(
+            "%s: a transaction of several queries may see two sets where a publishing comes between. WHAT TO DO: "
+            "alter role %s set default_transaction_isolation = 'repeatable read'",
+            reader_role,
+            reader_role,
+        )
 
 
 def _digest(cursor: Any, statements: Iterable[sql.Composable]) -> str:
