@@ -99,6 +99,13 @@ def check_address(address: str, schema: str) -> None:
             "The address of PostgreSQL holds a password: it would stand in logs and process lists.",
             "Take it out; give it as PGPASSWORD or in a password file (PGPASSFILE), as for psql.",
         )
+    try:
+        parse_dsn(address)
+    except psycopg2.ProgrammingError:  # its words would repeat what may be a password in the wrong place
+        raise StepError(
+            "The address of PostgreSQL cannot be read.",
+            "Write postgresql://user@host:port/database, or host=... user=... dbname=...",
+        ) from None
     if not SCHEMA.fullmatch(schema):
         raise StepError(f"{schema!r} cannot name a schema.", "Use lower-case letters, digits and _ (at most 31).")
 

@@ -135,7 +135,12 @@ def test_another_shops_schema_is_left_alone(run_day: RunDay, address: str, wareh
 
 @pytest.mark.parametrize(
     ("address", "schema"),
-    [("postgresql://me:secret@host/bi", "shop"), ("host=h password=secret", "shop"), ("host=h", "Shop; drop")],
+    [
+        ("postgresql://me:secret@host/bi", "shop"),
+        ("host=h password=secret", "shop"),
+        ("host=h", "Shop; drop"),
+        ("me:secret@host", "shop"),
+    ],
 )
 def test_secrets_in_addresses_and_bad_names_are_refused(address: str, schema: str) -> None:
     with pytest.raises(StepError) as refused:
