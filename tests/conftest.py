@@ -75,7 +75,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One Spark for all tests of a process, on the bundled Java, as on a machine that has none."""
     from spark_jobs.session import spark_session
 
-    # Some sixty cleanings: worth compiling as well as can be, and keeping what one had compiled for the next.
+    # Dozens of cleanings: worth compiling as well as can be, and keeping what one had compiled for the next.
     options = "spark.sql.codegen.cache.maxEntries=5000 spark.driver.defaultJavaOptions=-XX:+UseSerialGC"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("JAVA_HOME", raising=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from qianmian.postgres import Postgres
 from tests.candidate_tables import check_result, write_check_results
+from tests.postgres_server import postgres_server
 from tests.preview.small_shop import DAYS, publish_day
 from warehouse.record_refusal import record_refusal
 from warehouse.targets import postgres as target
@@ -56,16 +56,12 @@ def warehouse(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL with a role that reads, whose password is the writer's: libpq is given one."""
-    running = Postgres(tmp_path_factory.mktemp("postgres"), PASSWORD)
-    running.start()
-    admin = psycopg2.connect(address(running), password=PASSWORD)
-    with admin, admin.cursor() as cursor:
-        cursor.execute(f"create role {READER} login password '{PASSWORD}'")
-    admin.close()
-    yield running
-    running.stop()
-    if running.moved_to:
-        shutil.rmtree(running.moved_to)
+    with postgres_server(tmp_path_factory.mktemp("postgres"), PASSWORD) as running:
+        admin = psycopg2.connect(address(running), password=PASSWORD)
+        with admin, admin.cursor() as cursor:
+            cursor.execute(f"create role {READER} login password '{PASSWORD}'")
+        admin.close()
+        yield running
 
 
 @pytest.fixture(scope="session")

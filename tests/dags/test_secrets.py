@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from daily_run import DailyRun
 from expectations.tables import run_dir
 from qianmian.postgres import Postgres
 from tests.candidate_tables import candidate_tables, check_result, write_candidates, write_check_results
+from tests.postgres_server import postgres_server
 from tests.receiver import SECRET, Receiver
 
 DAY = "2026-10-30"
@@ -54,12 +54,8 @@ class CommandLines(threading.Thread):
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    running = Postgres(tmp_path_factory.mktemp("postgres"), SECRETS["PGPASSWORD"])
-    running.start()
-    yield running
-    running.stop()
-    if running.moved_to:
-        shutil.rmtree(running.moved_to)
+    with postgres_server(tmp_path_factory.mktemp("postgres"), SECRETS["PGPASSWORD"]) as running:
+        yield running
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from qianmian import settings
 from qianmian.airflow_api import AirflowApi
 from qianmian.local_airflow import DAG_ID, LocalAirflow
 from qianmian.settings import Settings
+from tests.e2e.browser import CHROMIUM, logged_in, trigger_by_form
 from tests.receiver import Receiver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,16 +117,24 @@ def airflow(receiver: Receiver) -> Iterator[AirflowForTests]:
 
 
 @pytest.fixture(scope="session")
-def published_run(airflow: AirflowForTests) -> str:
-    """Run the daily DAG once for the simulated shop; return the run's id."""
-    run_id = airflow.trigger(shop="simulated", as_of="2026-10-31")
-    assert airflow.wait(run_id) == "success", airflow.failure(run_id)
-    return run_id
-
-
-@pytest.fixture(scope="session")
 def artifacts() -> Path:
     """Return the folder for what a person may want to look at after the tests."""
     folder = ROOT / "test-artifacts"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def published_run(airflow: AirflowForTests, artifacts: Path) -> str:
+    """Run the daily DAG once for the simulated shop, triggered from the UI's form (by the API without a browser).
+
+    Returns the run's id.
+    """
+    shop, as_of = "simulated", "2026-10-31"
+    if CHROMIUM is None:
+        run_id = airflow.trigger(shop=shop, as_of=as_of)
+    else:
+        with logged_in(airflow) as page:
+            run_id = trigger_by_form(page, airflow, artifacts, shop, as_of)
+    assert airflow.wait(run_id) == "success", airflow.failure(run_id)
+    return run_id

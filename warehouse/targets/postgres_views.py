@@ -23,6 +23,20 @@ log = logging.getLogger("qianmian")
 
 _STAGING = f"{HISTORY.name}_staging"
 
+#: What a role's transactions are where it says nothing; no row where nobody has set anything.
+_ISOLATION = """
+select split_part(one, '=', 2) as isolation, setrole <> 0 as of_role, setdatabase <> 0 as of_database
+from pg_db_role_setting cross join unnest(setconfig) as one
+where setdatabase in (0, (select oid from pg_database where datname = current_database()))
+    and setrole in (0, (select oid from pg_roles where rolname = %s))
+    and one like 'default_transaction_isolation=%%'
+union all
+select setting, false, false from pg_settings
+where name = 'default_transaction_isolation' and source in ('configuration file', 'command line')
+order by of_role desc, of_database desc
+limit 1
+"""
+
 
 def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> int:
     """Bring the history of portraits up to the runs that stand, and return the number of days that changed."""
@@ -104,20 +118,21 @@ def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
 
 
 def warn_of_mixed_sets(cursor: Any, reader_role: str) -> None:
-    """Say so in the log where a transaction of the role would see each query's latest set, not one for all."""
-    cursor.execute(
-        "select exists (select 1 from pg_db_role_setting cross join unnest(setconfig) as one "
-        "where setdatabase in (0, (select oid from pg_database where datname = current_database())) "
-        "and setrole in (0, (select oid from pg_roles where rolname = %s)) "
-        "and one = any(%s))",
-        [reader_role, [f"default_transaction_isolation={level}" for level in ("repeatable read", "serializable")]],
-    )
-    if reader_role and not cursor.fetchone()[0]:
+    """Say so in the log where a transaction of the role would see each query's latest set, not one for all.
+
+    The role's own setting goes before the database's, and that before the server's.
+    """
+    if not reader_role:
+        return
+    cursor.execute(_ISOLATION, [reader_role])
+    found = cursor.fetchone()
+    if not found or found[0] not in ("repeatable read", "serializable"):
+        remedy = sql.SQL("alter role {} set default_transaction_isolation = 'repeatable read'")
         log.warning(
-            "%s: a transaction of several queries may see two sets where a publishing comes between. WHAT TO DO: "
-            "alter role %s set default_transaction_isolation = 'repeatable read'",
+            "%s: a transaction of several queries may see two sets where a publishing comes between. "
+            "WHAT TO DO: %s",
             reader_role,
-            reader_role,
+            remedy.format(sql.Identifier(reader_role)).as_string(cursor),
         )
 
 

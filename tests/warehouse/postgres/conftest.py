@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import psycopg2
 import pytest
 
 from qianmian.postgres import Postgres
+from tests.postgres_server import postgres_server
 from warehouse.targets import postgres
 
 PASSWORD = "for-tests-only"
@@ -19,12 +19,8 @@ PASSWORD = "for-tests-only"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    running = Postgres(tmp_path_factory.mktemp("postgres"), PASSWORD)
-    running.start()
-    yield running
-    running.stop()
-    if running.moved_to:
-        shutil.rmtree(running.moved_to)
+    with postgres_server(tmp_path_factory.mktemp("postgres"), PASSWORD) as running:
+        yield running
 
 
 @pytest.fixture

@@ -136,3 +136,26 @@ def test_a_reader_whose_transactions_may_mix_two_sets_is_told_of(
     execute(address, advice)
     postgres.publish(address, "shop", warehouse, "hasty_reader")
     assert "WHAT TO DO" not in caplog.text
+
+
+def test_what_the_role_says_of_itself_goes_before_the_database(
+    run_day: RunDay,
+    publish: Callable[[], dict[str, Any]],
+    address: str,
+    warehouse: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_day("2026-10-31", "r1")
+    publish()
+    execute(address, 'create role "Quiet-Reader"')
+    (database,) = ask(address, "select current_database()")[0]
+    execute(address, f"alter database {database} set default_transaction_isolation = 'repeatable read'")
+    postgres.publish(address, "shop", warehouse, "Quiet-Reader")
+    assert "WHAT TO DO" not in caplog.text
+    execute(address, "alter role \"Quiet-Reader\" set default_transaction_isolation = 'read committed'")
+    postgres.publish(address, "shop", warehouse, "Quiet-Reader")
+    (advice,) = re.findall(r"WHAT TO DO: (alter role .+)", caplog.text)
+    caplog.clear()
+    execute(address, advice)
+    postgres.publish(address, "shop", warehouse, "Quiet-Reader")
+    assert "WHAT TO DO" not in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from tests.candidate_tables import (
     write_candidates,
     write_check_results,
 )
+from tests.postgres_server import postgres_server
 from warehouse.publish import publish
 from warehouse.record_refusal import record_refusal
 from warehouse.targets import postgres
@@ -37,20 +37,16 @@ grant connect on database bi to bi_reader;
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    running = Postgres(tmp_path_factory.mktemp("postgres"), PASSWORD)
-    running.start()
-    admin = psycopg2.connect(
-        f"host=127.0.0.1 port={running.port} user=airflow dbname=postgres password={PASSWORD}"
-    )
-    admin.autocommit = True
-    with admin.cursor() as cursor:
-        for statement in SETUP.strip().splitlines():
-            cursor.execute(statement)
-    admin.close()
-    yield running
-    running.stop()
-    if running.moved_to:
-        shutil.rmtree(running.moved_to)
+    with postgres_server(tmp_path_factory.mktemp("postgres"), PASSWORD) as running:
+        admin = psycopg2.connect(
+            f"host=127.0.0.1 port={running.port} user=airflow dbname=postgres password={PASSWORD}"
+        )
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            for statement in SETUP.strip().splitlines():
+                cursor.execute(statement)
+        admin.close()
+        yield running
 
 
 @pytest.fixture(scope="module")
