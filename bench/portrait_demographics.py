@@ -29,6 +29,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -100,7 +101,7 @@ class Found:
 def readable(table: pd.DataFrame, as_of: str) -> pd.DataFrame:
     """Return a table by user for the classifier: numbers as signed logs, days as days ago, words as words."""
     columns = {}
-    for name in table.columns.difference(NOT_READ, sort=False):
+    for name in table.columns.difference(list(NOT_READ), sort=False):
         values = table[name]
         if pd.api.types.is_datetime64_any_dtype(values) or name.endswith("_on"):
             values = (pd.Timestamp(as_of) - pd.to_datetime(values)).dt.days
@@ -227,7 +228,7 @@ def study(sets: dict[str, pd.DataFrame], known: pd.DataFrame) -> list[Found]:
                 figures = compare(truth, *answers(rows, truth, metric), metric, comparisons)
                 is_carried = figures.pop("beyond_chance") > 0
                 counts = (len(rows), len(told) - len(rows), len(classes))
-                rounded = {name: round(float(value), 4) for name, value in figures.items()}
+                rounded: dict[str, Any] = {name: round(float(value), 4) for name, value in figures.items()}
                 result.append(Found(demographic, read, metric, *counts, **rounded, is_carried=bool(is_carried)))
     return result
 

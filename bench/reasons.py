@@ -81,7 +81,8 @@ def draw(lake: Path, as_of: str, shop: Shop, count: int, seed: int) -> tuple[Dra
         others = np.setdiff1d(log.item[starts[whose] : starts[whose + 1]], [past])
         if len(others):
             other[number] = rng.choice(others)
-    drawn = Drawn(user, item, evidence, other, rows["score"][some], rows["contribution"][some], codes[some])
+    score, contribution = (np.asarray(rows[name][some]) for name in ("score", "contribution"))
+    drawn = Drawn(user, item, evidence, other, score, contribution, codes[some])
     return drawn, dict(sorted(Counter(codes.tolist()).items()))
 
 

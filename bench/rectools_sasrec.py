@@ -112,7 +112,7 @@ def train_rectools(data: Path, settings: Settings) -> dict[str, Any]:
 
     epochs: list[float] = []
 
-    class Clock(Callback):  # type: ignore[misc]
+    class Clock(Callback):
         """Note how long each epoch takes."""
 
         def on_train_epoch_start(self, *_: object) -> None:

@@ -5,8 +5,9 @@ Maximises, item by item,
     dpp    (1 - v) sum of log score + v log det S        (Chen, Zhang, Zhou, 2018, algorithm 1 and equation 22)
     mmr    (1 - v) log score - v largest S with an item above it        (Carbonell, Goldstein, 1998)
 
-S being how alike the candidates are and v the `variety`. Rules bound the choice: what may stand where, pins, caps,
-the long tail's share. A bound within which nothing is left to choose is let go of: a list is full.
+S being how alike the candidates are and v the `variety` of the place. Rules bound the choice: what may stand
+where, pins, caps, the long tail's share. A bound within which nothing is left to choose is let go of: a list is
+full.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class _Mmr:
 def choose(
     relevance: np.ndarray,
     similarity: np.ndarray,
-    variety: float,
+    variety: np.ndarray,
     method: str,
     length: int,
     bounds: Constraints,
@@ -120,7 +121,7 @@ def choose(
     Args:
         relevance: users x candidates, logs of scores; -inf for no candidate.
         similarity: users x candidates x candidates, positive semi-definite with 1 on the diagonal.
-        variety: v above, in [0, 1).
+        variety: v above, in [0, 1), one a place.
         method: dpp or mmr.
         length: of the lists.
         bounds: the rules.
@@ -156,7 +157,8 @@ def choose(
         for _, barred in closed:
             within = open_ & ~barred
             open_ = np.where(within.any(axis=1)[:, None], within, open_)
-        gain = (1.0 - variety) * relevance + variety * state.gain() if variety else relevance
+        v = variety[place]
+        gain = (1.0 - v) * relevance + v * state.gain() if v else relevance
         pick = np.where(open_, gain, -np.inf).argmax(axis=1)
         has_pin = bounds.pins[:, place] >= 0
         pick = np.where(has_pin, bounds.pins[:, place], pick)
@@ -170,6 +172,6 @@ def choose(
         for cap, count in zip(bounds.caps, counts, strict=True):
             count += (cap.codes == cap.codes[users, pick][:, None]) & there[:, None]
         tail_left = tail_left - (bounds.tail[users, pick] & there)
-        if variety and place + 1 < length:
+        if variety[place + 1 :].any():
             state.add(pick, place, there)
     return chosen, kept_by

@@ -192,7 +192,7 @@ class Reranker:
             int(np.ceil(settings.tail_share * length)),
         )
         alike = self.likeness.within(np.where(there, items, -1))
-        column, kept_by = choose(relevance, alike, settings.variety, settings.method, length, bounds)
+        column, kept_by = choose(relevance, alike, settings.varieties(length), settings.method, length, bounds)
         is_drawn, count = self._draw(users, held, column, bounds)
         propensity = np.where(is_drawn, 1.0 / np.maximum(count, 1), 1.0)
         moves = trail.told(

@@ -173,10 +173,15 @@ def test_exploration_is_uniform_over_what_is_left_and_the_day_of_the_last_action
 
 
 def test_settings_without_meaning_are_refused():
-    for wrong in ({"variety": 1.0}, {"method": "magic"}, {"brand_cap": 1.5}, {"exploration_place": 0}):
+    for wrong in ({"variety": 1.0}, {"method": "magic"}, {"brand_cap": 1.5}, {"varied_from": 0}):
         with pytest.raises(ValueError, match="cannot be so"):
             RerankSettings(**wrong)
     assert replace(RerankSettings(), variety=0.2).version != RerankSettings().version
+
+
+def test_variety_grows_with_the_place():
+    assert RerankSettings(variety=0.4, varied_from=5).varieties(7) == pytest.approx([0, 0.1, 0.2, 0.3, *[0.4] * 3])
+    assert RerankSettings(variety=0.4, varied_from=1).varieties(3) == pytest.approx([0.4] * 3)
 
 
 def test_relevance_is_a_log_of_shares():
