@@ -7,27 +7,22 @@ written by hand and kept.
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from expectations.tables import DATA_FRESHNESS, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
+from expectations.tables import DATA_FRESHNESS, HISTORIES, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS, Table
 
 ASSETS = Path(__file__).with_name("superset")
 DATABASE_UUID = "6f1d9a3e-5c0b-5b1e-9a77-2f1f3c0c5f01"
 #: The schema of a DuckDB file; `bi/assets.py` writes PostgreSQL's where that is read.
 SCHEMA = "main"
 
-_HISTORY = replace(
-    PUBLISHED["user_portraits"],
-    name="user_portraits_history",
-    description="The portraits of every day published: one row per user and day.",
-)
 #: Every table and view that BI may read.
 TABLES: dict[str, Table] = {
-    table.name: table for table in (*PUBLISHED.values(), _HISTORY, PIPELINE_RUNS, REFUSED_CHECKS, DATA_FRESHNESS)
+    table.name: table
+    for table in (*PUBLISHED.values(), *HISTORIES.values(), PIPELINE_RUNS, REFUSED_CHECKS, DATA_FRESHNESS)
 }
 #: The day that a dataset is looked at by, first found.
 _TIMES = ("as_of_date", "generated_at")

@@ -49,7 +49,7 @@ def _attached(warehouse: str, history: str) -> ConnectionWrapper:
     """Open a DuckDB in memory with the warehouse attached to it, read-only.
 
     `duckdb.connect` to the file itself would go on showing a replaced file for as long as another connection of
-    this process has it open. What SQL Lab may read besides: the history that `user_portraits_history` looks at;
+    this process has it open. What SQL Lab may read besides: the history that the `..._history` views look at;
     no other file of this machine.
     """
     connection = duckdb.connect(

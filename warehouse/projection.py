@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -11,6 +11,7 @@ import duckdb
 from expectations.tables import (
     DATA_FRESHNESS,
     DATA_FRESHNESS_SQL,
+    HISTORIES,
     PIPELINE_RUNS,
     PUBLISHED,
     REFUSED_CHECKS,
@@ -22,8 +23,6 @@ from warehouse.relations import count_rows, sql_text, typed
 from warehouse.runs import REFUSED, PipelineRun, latest_run, standing_runs
 
 log = logging.getLogger("qianmian")
-
-_HISTORY_VIEW = "user_portraits_history"
 
 
 def build_warehouse(file: Path, lake: Path, runs: list[PipelineRun]) -> dict[str, int]:
@@ -55,7 +54,8 @@ def build_warehouse(file: Path, lake: Path, runs: list[PipelineRun]) -> dict[str
         _load_runs(connection, runs, latest)
         refused = [history_file(lake, REFUSED_CHECKS.name, run) for run in runs if run.status == REFUSED]
         _load(connection, REFUSED_CHECKS, [path for path in refused if path.exists()])
-        _create_history_view(connection, lake, runs)
+        for name in HISTORIES:
+            _create_history_view(connection, lake, runs, name)
         connection.execute(
             f"create view {DATA_FRESHNESS.name} as {DATA_FRESHNESS_SQL.format(runs=PIPELINE_RUNS.name)}"
         )
@@ -110,25 +110,25 @@ def _describe(connection: duckdb.DuckDBPyConnection, kind: str, name: str, table
         connection.execute(f"comment on column {name}.{column.name} is {sql_text(column.description)}")
 
 
-def _create_history_view(connection: duckdb.DuckDBPyConnection, lake: Path, runs: list[PipelineRun]) -> None:
-    """Create the view over the history of portraits: per day, the file of the run published last.
+def _create_history_view(
+    connection: duckdb.DuckDBPyConnection, lake: Path, runs: list[PipelineRun], name: str
+) -> None:
+    """Create the view over the history of one table: per day, the file of the run published last.
 
     It names the files one by one, so that a file written for a later publishing is not seen before that is in
     place.
     """
-    portraits = PUBLISHED["user_portraits"]
-    described = replace(portraits, key=(*portraits.key, "as_of_date"))
+    view = HISTORIES[name]
     files = []
     for day, run in standing_runs(runs).items():
-        file = history_file(lake, portraits.name, run)
+        file = history_file(lake, name, run)
         if file.exists():
             files.append(file)
         else:
-            log.warning("%s is gone: %s shows nothing of %s", file, _HISTORY_VIEW, day)
-    rows = read_parquet(connection, *files) if files else connection.table(portraits.name).filter("false")
-    typed(rows, portraits).create_view(_HISTORY_VIEW)
-    more = " Kept for every day published; read from the lake's files."
-    _describe(connection, "view", _HISTORY_VIEW, described, more)
+            log.warning("%s is gone: %s shows nothing of %s", file, view.name, day)
+    rows = read_parquet(connection, *files) if files else connection.table(name).filter("false")
+    typed(rows, view).create_view(view.name)
+    _describe(connection, "view", view.name, view, " Read from the lake's files.")
 
 
 def count_all(file: Path) -> dict[str, int]:
@@ -138,5 +138,5 @@ def count_all(file: Path) -> dict[str, int]:
 
 
 def _count_all(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    names = [*PUBLISHED, PIPELINE_RUNS.name, REFUSED_CHECKS.name, _HISTORY_VIEW]
+    names = [*PUBLISHED, PIPELINE_RUNS.name, REFUSED_CHECKS.name, *(view.name for view in HISTORIES.values())]
     return {name: count_rows(connection.table(name)) for name in names}

@@ -45,6 +45,7 @@ from expectations.tables.places import (
 from expectations.tables.published import (
     DATA_FRESHNESS,
     DATA_FRESHNESS_SQL,
+    HISTORIES,
     PIPELINE_RUNS,
     PUBLISHED,
     REFUSED_CHECKS,
@@ -60,6 +61,7 @@ __all__ = [
     "EVENT_TYPES",
     "FEATURES",
     "FEEDS",
+    "HISTORIES",
     "OUTPUTS",
     "PIPELINE_RUNS",
     "PLATFORMS",

@@ -107,6 +107,21 @@ PIPELINE_RUNS = Table(
     ),
 )
 
+
+def _history(table: Table) -> Table:
+    return Table(
+        f"{table.name}_history",
+        f"{table.description} Kept for every day published.",
+        (*table.key, "as_of_date"),
+        table.columns,
+    )
+
+
+#: By the table whose days they keep: how users, and how the quality of lists and of data, have developed.
+HISTORIES: dict[str, Table] = {
+    name: _history(PUBLISHED[name]) for name in ("user_portraits", "model_metrics", "data_quality_results")
+}
+
 #: Kept by the publisher itself: the tables in place stay those of the last published run, so what stopped
 #: a later one stands here.
 REFUSED_CHECKS = Table(

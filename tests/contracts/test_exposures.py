@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from bi.example_queries import example_queries
-from expectations.tables import DATA_FRESHNESS, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS
+from expectations.tables import DATA_FRESHNESS, HISTORIES, PIPELINE_RUNS, PUBLISHED, REFUSED_CHECKS
 from warehouse.targets.source import RUN_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-BESIDE = {PIPELINE_RUNS.name, REFUSED_CHECKS.name, DATA_FRESHNESS.name, "user_portraits_history"}
+BESIDE = {PIPELINE_RUNS.name, REFUSED_CHECKS.name, DATA_FRESHNESS.name, *(one.name for one in HISTORIES.values())}
 EVERY = {*PUBLISHED, *BESIDE}
 NOT_OF_DBT = BESIDE | {"data_quality_results"}
 

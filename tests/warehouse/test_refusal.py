@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from expectations.tables import PUBLISHED, clean_dir
+from expectations.tables import HISTORIES, PUBLISHED, clean_dir
 from tests.candidate_tables import GENERATED_AT, check_result, write_check_results
 from warehouse.rebuild import rebuild
 from warehouse.record_refusal import main, record_refusal
@@ -99,7 +99,7 @@ def test_a_lost_warehouse_is_made_again_from_the_lake(
     run_day("2026-11-01", "r2", users=4)
     write_check_results(lake, "2026-11-02", "r3", [FAILED], stage="_clean")
     record_refusal(lake, "2026-11-02", "r3", warehouse, LATER, "check_clean", "failed")
-    names = [*PUBLISHED, "pipeline_runs", "refused_checks", "user_portraits_history"]
+    names = [*PUBLISHED, "pipeline_runs", "refused_checks", *(one.name for one in HISTORIES.values())]
     before = {name: query(f"select * from {name} order by all") for name in names}
     warehouse.unlink()
     rebuild(lake, warehouse)

@@ -27,19 +27,13 @@ from psycopg2 import sql
 from expectations.tables import (
     DATA_FRESHNESS,
     DATA_FRESHNESS_SQL,
+    HISTORIES,
     PIPELINE_RUNS,
-    PUBLISHED,
     Table,
 )
 from warehouse.targets.source import RUN_TABLES
 
 SLOTS = (1, 2, 3)
-HISTORY = Table(
-    "user_portraits_history",
-    f"{PUBLISHED['user_portraits'].description} Kept for every day published.",
-    (*PUBLISHED["user_portraits"].key, "as_of_date"),
-    PUBLISHED["user_portraits"].columns,
-)
 #: Beside the key: what analysts join and filter by.
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "home_recommendations": ("item_id",),
@@ -76,7 +70,7 @@ class Layout:
     @property
     def everything(self) -> list[Table]:
         """All tables that BI sees."""
-        return [*self.tables.values(), *RUN_TABLES.values(), HISTORY, DATA_FRESHNESS]
+        return [*self.tables.values(), *RUN_TABLES.values(), *HISTORIES.values(), DATA_FRESHNESS]
 
     def slot(self, number: int) -> str:
         """Schema of one of the three sets."""
@@ -160,9 +154,12 @@ def create_state(layout: Layout) -> list[sql.Composable]:
             "create table if not exists {}.history_days (as_of_date date primary key, run_id text not null, "
             "published_at timestamp)"
         ).format(sets),
-        # Earlier releases did not keep it: null there, so that each day is brought once more.
-        sql.SQL("alter table {}.history_days add column if not exists published_at timestamp").format(sets),
-        *(create_table(layout.sets, table) for table in (*RUN_TABLES.values(), HISTORY)),
+        # Earlier releases did not keep these: null there, so that each day is brought once more.
+        sql.SQL(
+            "alter table {}.history_days add column if not exists published_at timestamp, "
+            "add column if not exists histories text"
+        ).format(sets),
+        *(create_table(layout.sets, table) for table in (*RUN_TABLES.values(), *HISTORIES.values())),
     ]
 
 

@@ -11,8 +11,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from expectations.tables import HISTORIES
 from warehouse.targets.postgres_layout import (
-    HISTORY,
     Layout,
     add_columns,
     allow_nulls,
@@ -40,7 +40,7 @@ def prepare(server: Connection, layout: Layout, shop: str = "") -> None:
         _claim(cursor, layout, shop)
         for statement in create_state(layout):
             cursor.execute(statement)
-        for table in (*RUN_TABLES.values(), HISTORY):
+        for table in (*RUN_TABLES.values(), *HISTORIES.values()):
             cursor.execute(
                 "select column_name, is_nullable = 'NO' from information_schema.columns "
                 "where table_schema = %s and table_name = %s",

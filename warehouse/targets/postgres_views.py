@@ -1,10 +1,11 @@
-"""What BI reads in PostgreSQL beside the sets: the views over them, the runs, the history of portraits."""
+"""What BI reads in PostgreSQL beside the sets: the views over them, the runs, history."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as bulk
@@ -13,15 +14,13 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-from expectations.tables import Table
+from expectations.tables import HISTORIES, Table
 from qianmian.step import StepError
-from warehouse.targets.postgres_layout import HISTORY, Layout, create_view, describe, names
+from warehouse.targets.postgres_layout import Layout, create_view, describe, names
 from warehouse.targets.postgres_sets import ingest, one
 from warehouse.targets.source import RUN_TABLES, Source
 
 log = logging.getLogger("qianmian")
-
-_STAGING = f"{HISTORY.name}_staging"
 
 #: What a role's transactions are where it says nothing; no row where nobody has set anything.
 _ISOLATION = """
@@ -39,38 +38,46 @@ limit 1
 
 
 def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> int:
-    """Bring the history of portraits up to the runs that stand, and return the number of days that changed."""
+    """Bring the tables of history up to the runs that stand, and return the number of days that changed."""
     days = sql.Identifier(layout.sets, "history_days")
-    cursor.execute(sql.SQL("select as_of_date, run_id, published_at from {}").format(days))
-    there, wanted = {day: tuple(run) for day, *run in cursor.fetchall()}, source.days
-    table = sql.Identifier(layout.sets, HISTORY.name)
+    cursor.execute(sql.SQL("select as_of_date, run_id, published_at, histories from {}").format(days))
+    there = {day: tuple(known) for day, *known in cursor.fetchall()}
+    wanted = {day: (*run, ",".join(HISTORIES)) for day, run in source.days.items()}
     gone = [day for day in there if there[day] != wanted.get(day)]
-    if gone:
-        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), (gone,))
-        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(days), (gone,))
     new = sorted(day for day in wanted if there.get(day) != wanted[day])
+    for history in HISTORIES.values():
+        table, columns = sql.Identifier(layout.sets, history.name), names(history.column_names)
+        if gone:
+            cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), (gone,))
+        if new:
+            _stage(address, layout, history, source, new)
+            place = sql.Identifier(layout.sets, _staging(history))
+            cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
+            cursor.execute(sql.SQL("drop table {}").format(place))
+    if gone:
+        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(days), (gone,))
     if new:
-        place = sql.Identifier(layout.sets, _STAGING)
-        rows = source.connection.table(HISTORY.name).filter(
-            duckdb.ColumnExpression("as_of_date").isin(*[duckdb.ConstantExpression(day) for day in new])
-        )
-        _stage(address, layout, rows.project(", ".join(HISTORY.column_names)))
-        columns = names(HISTORY.column_names)
-        cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
-        cursor.execute(sql.SQL("drop table {}").format(place))
-        statement = sql.SQL("insert into {} (as_of_date, run_id, published_at) values %s").format(days)
+        statement = sql.SQL("insert into {} (as_of_date, run_id, published_at, histories) values %s").format(days)
         execute_values(cursor, statement.as_string(cursor), [(day, *wanted[day]) for day in new])
-    return len(gone) + len([day for day in new if day not in gone])
+    return len({*gone, *new})
 
 
-def _stage(address: str, layout: Layout, rows: duckdb.DuckDBPyRelation) -> None:
-    """Leave rows of history in a table of their own, from which the transaction that publishes takes them."""
+def _staging(history: Table) -> str:
+    return f"{history.name}_staging"
+
+
+def _stage(address: str, layout: Layout, history: Table, source: Source, days: list[date]) -> None:
+    """Leave some days' rows in a table of their own, from which the transaction that publishes takes them."""
+    rows = source.connection.table(history.name).filter(
+        duckdb.ColumnExpression("as_of_date").isin(*[duckdb.ConstantExpression(day) for day in days])
+    )
+    staging = _staging(history)
     with bulk.connect(address) as loader, loader.cursor() as cursor:
-        cursor.execute(f'drop table if exists "{layout.sets}"."{_STAGING}"')
+        cursor.execute(f'drop table if exists "{layout.sets}"."{staging}"')
         cursor.execute(
-            f'create unlogged table "{layout.sets}"."{_STAGING}" (like "{layout.sets}"."{HISTORY.name}")'
+            f'create unlogged table "{layout.sets}"."{staging}" (like "{layout.sets}"."{history.name}")'
         )
-        ingest(cursor, rows, _STAGING, layout.sets)
+        ingest(cursor, rows.project(", ".join(history.column_names)), staging, layout.sets)
         loader.commit()
 
 
