@@ -33,8 +33,8 @@ _TABLES_HEAD = """# Tables: what the warehouse gets
 Keys are unique and never null. Money is in the shop's currency (`currency` in `qianmian.toml`).
 How to read them: [reading_the_tables.md](reading_the_tables.md). A row reads nothing later than its `as_of_date`,
 with one exception: `model_metrics` looks at the 7 days after, where they are there (see its column `protocol`).
-`user_portraits_history`, `model_metrics_history` and `data_quality_results_history` keep the same rows for every day
-published; their keys hold `as_of_date` too.
+`user_portraits_history`, `model_metrics_history` and `data_quality_results_history` keep the same rows for every
+day published; their keys hold `as_of_date` too.
 
 This page is written from `expectations/tables/` by `python -m expectations.describe`.
 """
