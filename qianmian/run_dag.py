@@ -27,7 +27,8 @@ _EXPECTED = {
 POLL_S = 1.0
 LOG_LINES = 15
 _ENDED = ("success", "failed")
-_MARKS = {"running": "▶", "success": "✓", "failed": "✗", "up_for_retry": "↻"}  # states worth a line
+#: States worth a line; that a task was skipped, where it had begun: a target that is not set.
+_MARKS = {"running": "▶", "success": "✓", "failed": "✗", "up_for_retry": "↻", "skipped": "–"}
 
 
 def check_day(as_of: str) -> None:
@@ -147,7 +148,8 @@ def _follow(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
         state = str(airflow.api.run(dag_id, run_id)["state"])
         for task in sorted(airflow.api.tasks(dag_id, run_id), key=_moment):
             news = (task["state"], task["try_number"])
-            if told.get(task["task_id"]) != news and task["state"] in _MARKS:
+            known = told.get(task["task_id"])
+            if known != news and task["state"] in _MARKS and (known or task["state"] != "skipped"):
                 told[task["task_id"]] = news
                 print(_progress_line(task), flush=True)
         if state in _ENDED:
