@@ -42,14 +42,16 @@ def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> 
     days = sql.Identifier(layout.sets, "history_days")
     cursor.execute(sql.SQL("select as_of_date, run_id, published_at, histories from {}").format(days))
     there = {day: tuple(known) for day, *known in cursor.fetchall()}
-    wanted = {day: (*run, ",".join(HISTORIES)) for day, run in source.days.items()}
+    histories = source.histories
+    held = ",".join(table.name for table in histories)
+    wanted = {day: (*run, held) for day, run in source.days.items()}
     gone = [day for day in there if there[day] != wanted.get(day)]
     new = sorted(day for day in wanted if there.get(day) != wanted[day])
     for history in HISTORIES.values():
         table, columns = sql.Identifier(layout.sets, history.name), names(history.column_names)
         if gone:
             cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), (gone,))
-        if new:
+        if new and history in histories:
             _stage(address, layout, history, source, new)
             place = sql.Identifier(layout.sets, _staging(history))
             cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))

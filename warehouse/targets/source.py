@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from expectations.tables import PIPELINE_RUNS, REFUSED_CHECKS
+from expectations.tables import HISTORIES, PIPELINE_RUNS, REFUSED_CHECKS, Table
 from qianmian.step import StepError
 from warehouse.relations import typed
 from warehouse.runs import PipelineRun, latest_run, standing_runs, stored_runs
@@ -42,6 +42,12 @@ class Source:
     def days(self) -> dict[date, tuple[str, datetime | None]]:
         """The run behind each day of history, and when it was published: it may be again, under its id."""
         return {day: (run.run_id, run.published_at) for day, run in standing_runs(self.runs).items()}
+
+    @property
+    def histories(self) -> list[Table]:
+        """The tables of history that are there: a warehouse of an earlier release has fewer."""
+        found = self.connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+        return [table for table in HISTORIES.values() if (table.name,) in found]
 
     def never_null(self, table: str) -> set[str]:
         """Return the columns of a table that are never null here: a run of an earlier release lacks some."""

@@ -167,3 +167,20 @@ def test_an_installation_of_an_earlier_release_brings_its_days_once_more(
     execute(address, "delete from shop_sets.user_portraits_history where user_id <> repeat('0', 32)")
     assert publish()["history_days"] == 1
     assert ask(address, "select count(*) from shop.user_portraits_history") == [(3,)]
+
+
+def test_a_warehouse_of_an_earlier_release_brings_the_histories_it_has(
+    run_day: RunDay, publish: Callable[[], dict[str, Any]], address: str, lake: Path, warehouse: Path
+) -> None:
+    run_day("2026-10-31", "r1")
+    with duckdb.connect(str(warehouse)) as connection:
+        for name in ("model_metrics_history", "data_quality_results_history"):
+            connection.execute(f"drop view {name}")
+    publish()
+    counts = "select (select count(*) from shop.user_portraits_history), (select count(*) from shop.{}_history)"
+    assert ask(address, counts.format("model_metrics")) == [(3, 0)]
+    rebuild(lake, warehouse)
+    assert publish()["history_days"] == 1
+    assert ask(address, counts.format("model_metrics")) == [(3, 6)]
+    assert ask(address, counts.format("data_quality_results")) == [(3, 1)]
+    assert publish()["history_days"] == 0
