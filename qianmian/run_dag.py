@@ -27,7 +27,7 @@ _EXPECTED = {
 POLL_S = 1.0
 LOG_LINES = 15
 _ENDED = ("success", "failed")
-#: States worth a line; that a task was skipped, where it had begun: a target that is not set.
+#: States worth a line; that a task was skipped, where it had begun, for a target that is not set.
 _MARKS = {"running": "▶", "success": "✓", "failed": "✗", "up_for_retry": "↻", "skipped": "–"}
 
 
@@ -148,8 +148,8 @@ def _follow(airflow: LocalAirflow, dag_id: str, run_id: str) -> str:
         state = str(airflow.api.run(dag_id, run_id)["state"])
         for task in sorted(airflow.api.tasks(dag_id, run_id), key=_moment):
             news = (task["state"], task["try_number"])
-            known = told.get(task["task_id"])
-            if known != news and task["state"] in _MARKS and (known or task["state"] != "skipped"):
+            is_told = task["state"] in _MARKS and (task["state"] != "skipped" or task["duration"])
+            if is_told and told.get(task["task_id"]) != news:
                 told[task["task_id"]] = news
                 print(_progress_line(task), flush=True)
         if state in _ENDED:

@@ -1,6 +1,6 @@
 -- Which checks are not what they were? · 哪些检查与以往不同？
 -- Checks that did not pass on the last day published, and on how many of the days before they did not either.
--- Empty: where every check of that day passed.
+-- Empty: every check of that day passed.
 -- Returns: table_name, check_name, status, observed, days_before, days_not_passed_before
 with last_day as (select max(as_of_date) as as_of_date from data_quality_results_history)
 

@@ -28,6 +28,7 @@ def test_nothing_is_left_of_who_asked_but_the_receipt(airflow: AirflowForTests, 
     needles = [text.encode() for text in (*asked, *theirs)]
 
     def places() -> set[str]:
+        # Of all under the home: Airflow's logs and database, lineage and MLflow's store lie there too.
         return {place for place, held in contents(shop.home) if any(needle in held for needle in needles)}
 
     # Of who asked nothing is published any more; what was handed over and cleaned is still there.

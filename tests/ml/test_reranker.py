@@ -173,7 +173,13 @@ def test_exploration_is_uniform_over_what_is_left_and_the_day_of_the_last_action
 
 
 def test_settings_without_meaning_are_refused():
-    for wrong in ({"variety": 1.0}, {"method": "magic"}, {"brand_cap": 1.5}, {"varied_from": 0}):
+    for wrong in (
+        {"variety": 1.0},
+        {"method": "magic"},
+        {"brand_cap": 1.5},
+        {"exploration_place": 0},
+        {"varied_from": 0},
+    ):
         with pytest.raises(ValueError, match="cannot be so"):
             RerankSettings(**wrong)
     assert replace(RerankSettings(), variety=0.2).version != RerankSettings().version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -49,6 +50,9 @@ def args_of(lake: Path, *, seed: int = 0) -> argparse.Namespace:
 def shop() -> dict[str, Any]:
     tables = lively_shop(users=300, items=60, days=100)
     tables["later_purchases"] = []
+    for row in (*tables["user_features"], *tables["user_actions"]):
+        if row["user_id"] == "u007":
+            row["user_id"] = "buys-every-week"
     tables["user_features"].append(user("one-click", "newcomers"))
     tables["user_actions"].append(action("one-click", "i012", "view", days_ago=0.5))
     return tables
@@ -92,6 +96,12 @@ def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop
         for f in record["figures"]
         if (f["segment"], f["metric"], f["k"]) == ("all", "ndcg", 20)
     }
+    # Models, checkpoints and what MLflow keeps know nobody by name: there is nothing in them to forget.
+    files = [path for folder in (lake, args.mlflow_home) for path in folder.rglob("*") if path.is_file()]
+    assert args.mlflow_home / "mlflow.db" in files
+    named = [path.name for path in files if re.search(b"one-click|buys-every-week", path.read_bytes())]
+    assert named == [features_db(lake).name]
+
     best = champion(lake, DAY)
     assert decided["promoted"] == (best is not None)
     if best is None:

@@ -131,7 +131,8 @@ def connected(address: str, schema: str) -> Iterator[Connection]:
     """Connect and hold the lock on the schema: the server frees it when this process dies."""
     server = psycopg2.connect(with_patience(address), application_name="qianmian publish")
     try:
-        server.autocommit = True
+        # Whatever is usual there: what other connections of ours commit meanwhile has to be seen.
+        server.set_session(isolation_level="READ COMMITTED", autocommit=True)
         waiting_since = time.monotonic()
         with server.cursor() as cursor:
             cursor.execute("set client_min_messages = warning")

@@ -1,7 +1,7 @@
 """How the tables lie in PostgreSQL, and why a reader never sees half a day.
 
     <schema>                       what BI reads: a view per table
-    <schema>_sets                  which set is current; runs; history of portraits
+    <schema>_sets                  which set is current; runs; the tables of history
     <schema>_<contract>_{1,2,3}    three whole sets of tables: the current one, the one before it, the one to fill
 
 A view shows the rows of the set that `current_set` names, so that publishing is an update of one row. That, and

@@ -24,7 +24,7 @@ log = logging.getLogger("qianmian")
 
 #: What a role's transactions are where it says nothing; no row where nobody has set anything.
 _ISOLATION = """
-select split_part(one, '=', 2) as isolation, setrole <> 0 as of_role, setdatabase <> 0 as of_database
+select lower(split_part(one, '=', 2)) as isolation, setrole <> 0 as of_role, setdatabase <> 0 as of_database
 from pg_db_role_setting cross join unnest(setconfig) as one
 where setdatabase in (0, (select oid from pg_database where datname = current_database()))
     and setrole in (0, (select oid from pg_roles where rolname = %s))
@@ -38,30 +38,47 @@ limit 1
 
 
 def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> int:
-    """Bring the tables of history up to the runs that stand, and return the number of days that changed."""
+    """Bring the tables of history up to the runs that stand, and return the number of days that changed.
+
+    `history_days` says of which run each day is and in which tables it stands: in all that the source had then.
+    """
     days = sql.Identifier(layout.sets, "history_days")
     cursor.execute(sql.SQL("select as_of_date, run_id, published_at, histories from {}").format(days))
-    there = {day: tuple(known) for day, *known in cursor.fetchall()}
-    histories = source.histories
-    held = ",".join(table.name for table in histories)
-    wanted = {day: (*run, held) for day, run in source.days.items()}
-    gone = [day for day in there if there[day] != wanted.get(day)]
-    new = sorted(day for day in wanted if there.get(day) != wanted[day])
+    there = {day: ((run_id, published_at), told) for day, run_id, published_at, told in cursor.fetchall()}
+    # Releases that did not say in which tables had one.
+    stands_in = {day: {*(told or "user_portraits_history").split(",")} for day, (_, told) in there.items()}
+    wanted = source.days
+    changed = {day for day in {*there, *wanted} if day not in there or there[day][0] != wanted.get(day)}
+    for day in changed:
+        stands_in[day] = set()
+    touched = set(changed)
     for history in HISTORIES.values():
-        table, columns = sql.Identifier(layout.sets, history.name), names(history.column_names)
-        if gone:
-            cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), (gone,))
-        if new and history in histories:
-            _stage(address, layout, history, source, new)
-            place = sql.Identifier(layout.sets, _staging(history))
-            cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
-            cursor.execute(sql.SQL("drop table {}").format(place))
-    if gone:
-        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(days), (gone,))
-    if new:
+        is_there = history in source.histories
+        lacking = {day for day in wanted if is_there and history.name not in stands_in[day]}
+        _replace_days(cursor, address, layout, history, source, changed | lacking, lacking)
+        for day in lacking:
+            stands_in[day].add(history.name)
+        touched |= lacking
+    cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(days), ([*touched],))
+    rows = [(day, *wanted[day], ",".join(sorted(stands_in[day]))) for day in sorted(touched & wanted.keys())]
+    if rows:
         statement = sql.SQL("insert into {} (as_of_date, run_id, published_at, histories) values %s").format(days)
-        execute_values(cursor, statement.as_string(cursor), [(day, *wanted[day]) for day in new])
-    return len({*gone, *new})
+        execute_values(cursor, statement.as_string(cursor), rows)
+    return len(touched)
+
+
+def _replace_days(
+    cursor: Any, address: str, layout: Layout, history: Table, source: Source, gone: set[date], new: set[date]
+) -> None:
+    """Take days out of one table of history, and bring some of them from the source."""
+    table, columns = sql.Identifier(layout.sets, history.name), names(history.column_names)
+    if gone:
+        cursor.execute(sql.SQL("delete from {} where as_of_date = any(%s)").format(table), ([*gone],))
+    if new:
+        _stage(address, layout, history, source, sorted(new))
+        place = sql.Identifier(layout.sets, _staging(history))
+        cursor.execute(sql.SQL("insert into {} ({}) select {} from {}").format(table, columns, columns, place))
+        cursor.execute(sql.SQL("drop table {}").format(place))
 
 
 def _staging(history: Table) -> str:
@@ -129,7 +146,8 @@ def exchange_views(cursor: Any, layout: Layout, reader_role: str) -> None:
 def warn_of_mixed_sets(cursor: Any, reader_role: str) -> None:
     """Say so in the log where a transaction of the role would see each query's latest set, not one for all.
 
-    The role's own setting goes before the database's, and that before the server's.
+    The role's own setting goes before the database's, and that before the server's; the server's is not seen where
+    the writer's own stands before it.
     """
     if not reader_role:
         return

@@ -150,8 +150,11 @@ def test_what_the_role_says_of_itself_goes_before_the_database(
     execute(address, 'create role "Quiet-Reader"')
     (database,) = ask(address, "select current_database()")[0]
     execute(address, f"alter database {database} set default_transaction_isolation = 'repeatable read'")
+    run_day("2026-11-01", "r2")
     postgres.publish(address, "shop", warehouse, "Quiet-Reader")
     assert "WHAT TO DO" not in caplog.text
+    # The writer's own transactions would be such, too: they still see what it loads beside them.
+    assert ask(address, "select count(distinct as_of_date) from shop.user_portraits_history") == [(2,)]
     execute(address, "alter role \"Quiet-Reader\" set default_transaction_isolation = 'read committed'")
     postgres.publish(address, "shop", warehouse, "Quiet-Reader")
     (advice,) = re.findall(r"WHAT TO DO: (alter role .+)", caplog.text)
