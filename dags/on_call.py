@@ -189,7 +189,8 @@ daily run switches to them when that recommender is promoted.
 **Failure:** as in `embed_items`.
 """,
     "train_recommender": """
-Trains a recommender on all but the last 7 days. Its state is saved after each epoch; MLflow keeps the curves.
+Trains a recommender on all but the last 7 days, its sequence models for about `recommender_training_seconds`.
+State is saved after each epoch; MLflow keeps the curves.
 
 **Failure:** the daily run has not been there for that day, too little history, or memory. **Do:** as the log
 says, then *Clear* this task: it goes on where it was.

@@ -41,6 +41,11 @@ with DAG(
     embed_for_training = step(
         "embed_for_training", "ml.text_encoder.embed_items", "--for-training", model=TEXT_MODEL
     )
-    train_recommender = step("train_recommender", "ml.recommender.train_recommender", **TRACKING)
+    train_recommender = step(
+        "train_recommender",
+        "ml.recommender.train_recommender",
+        **TRACKING,
+        time_budget="{{ run.settings.recommender_training_seconds }}",
+    )
     promote_recommender = step("promote_recommender", "ml.recommender.promote_recommender", **TRACKING)
     chain(train_encoder, promote_encoder, embed_for_training, train_recommender, promote_recommender)

@@ -159,6 +159,7 @@ RULES: Mapping[str, Rule] = {
     "exploration_slots": _whole(0, 1000),
     "text_fine_tuning": _one_of("lora", "full", "off"),
     "text_fine_tuning_seconds": _whole(1, 604_800),
+    "recommender_training_seconds": _whole(1, 604_800),
     "postgres_target": _text("PostgreSQL's address as libpq writes it (postgresql://…)", _POSTGRES.fullmatch),
     "postgres_schema": _text(
         "a schema's name of lower-case letters, digits and _ (at most 31)", _SCHEMA.fullmatch, may_be_empty=False

@@ -51,6 +51,7 @@ class Settings:
     exploration_slots: int
     text_fine_tuning: str
     text_fine_tuning_seconds: int
+    recommender_training_seconds: int
     postgres_target: str
     postgres_schema: str
     postgres_reader_role: str

@@ -3,7 +3,8 @@
 Trees are fitted on what was bought in the weeks before, as far as the text encoder has seen nothing of them. Reads
 the features and the item vectors; leaves a version in the lake and its name in the day's challenger.json. State is
 saved after each epoch: run again after an interruption, it goes on, and ends with the same model. Run again with
-the same data, it finds its model ready. MLflow keeps parameters and curves.
+the same data, it finds its model ready. Where a budget of time is given, the sequence models take as many epochs
+as fit into it on this machine, at least one. MLflow keeps parameters and curves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,21 @@ import numpy as np
 from expectations.tables import EVALUATION_DAYS, recommender_training_dir
 from ml.recommender.champion import find_version, save_version
 from ml.recommender.dataset import ActionLog, Shop, connect, day_number, load_shop, require_features_of
+from ml.recommender.sequences import sequences_of
 from ml.recommender.serving import items_of
 from ml.recommender.settings import BlendSettings
 from ml.recommender.snapshots import Snapshot, weekly_snapshots
 from ml.recommender.tracking import tracked_run
-from ml.recommender.train_model import Items, Training, train_model
+from ml.recommender.train_model import MIN_SEQUENCE_ACTIONS, Items, Training, epochs_within, train_model
+from ml.recommender.train_sequence_model import seconds_an_epoch
 from ml.text_encoder import chosen, store
 from qianmian.step import StepError, run_step, step_parser, write_atomically
 
 log = logging.getLogger(__name__)
 
 CHALLENGER = "challenger.json"
+#: In the folder of a training's state: how many epochs were found to fit when it began.
+EPOCHS = "epochs"
 #: Of this code: another one gives another model from the same data.
 RECIPE = 3
 
@@ -67,6 +72,30 @@ def choose_device(wanted: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def with_epochs_that_fit(
+    training: Training, actions: ActionLog, items: Items, seconds: float | None, state: Path
+) -> Training:
+    """Return the training with as many epochs as fit into `seconds` (None: its own), as it began with them.
+
+    Two sequence models are trained, the first on fewer actions: each gets half. The number is kept in `state`, as
+    a training that goes on after an interruption may find the machine slower or faster than it was.
+    """
+    if seconds is None or len(sequences_of(actions).item) < MIN_SEQUENCE_ACTIONS:
+        return training
+    wanted, kept = training.sequence, state / EPOCHS
+    if kept.is_file():
+        return replace(training, sequence=replace(wanted, epochs=int(kept.read_text())))
+    if any(state.glob("*.pt")):  # begun without a budget
+        return training
+    an_epoch = seconds_an_epoch(sequences_of(actions), items.text, wanted, training.device)
+    found = epochs_within(wanted, an_epoch, seconds / 2)
+    if found.epochs < wanted.epochs:
+        log.info("%.0f s an epoch: %d of %d epochs fit into half of %.0f s", an_epoch, found.epochs, wanted.epochs,
+                 seconds)  # fmt: skip
+    write_atomically(kept, str(found.epochs))
+    return replace(training, sequence=found)
 
 
 def snapshots_to_fit(lake: Path, shop: Shop, text_version: str, end: float) -> list[Snapshot]:
@@ -127,15 +156,14 @@ def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
             shutil.rmtree(other)  # of other data: nobody will go on with it
     state = folder / name
     log.info("training on %d actions, %d snapshots, device %s", len(actions), len(snapshots), training.device)
+    training = with_epochs_that_fit(training, actions, items, args.time_budget, state)
     with tracked_run(args.mlflow_home, args.shop, f"{args.as_of} {name}", state / "mlflow_run_id") as run:
         run.parameters(
             {"as_of": args.as_of, "text_version": text_version, "actions": len(actions), "items": len(items.ids),
              "snapshots": len(snapshots), "seed": training.seed, "device": training.device,
              **{f"sequence_{name}": value for name, value in asdict(training.sequence).items()}}
         )  # fmt: skip
-        trained = train_model(
-            snapshots, actions, items, Training(**{**vars(training), "checkpoints": state}), run.figure
-        )
+        trained = train_model(snapshots, actions, items, replace(training, checkpoints=state), run.figure)
         version = save_version(
             args.lake, args.as_of, trained.model.save, text_version, cut, ndcg_last_snapshot=trained.ndcg
         )
@@ -147,6 +175,7 @@ def train_recommender(args: argparse.Namespace) -> dict[str, Any]:
             "version": version.name,
             "fingerprint": name,
             "mlflow_run_id": run.run_id,
+            "epochs": training.sequence.epochs,
             "sequence_weight": trained.model.weight,
             "has_sequence_model": trained.model.sequence is not None,
             "has_ranker": trained.model.ranker is not None,
@@ -164,6 +193,10 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--shop", required=True, help="name of MLflow's experiment")
     known.add_argument("--mlflow-home", type=Path, required=True, help="folder of MLflow's store")
     known.add_argument("--seed", type=int, default=0, help="of weights, batches, trees (default: %(default)s)")
+    known.add_argument(
+        "--time-budget", type=float, metavar="SECONDS",
+        help="of the sequence models, about: fewer epochs where all would take longer (default: none)",
+    )  # fmt: skip
     known.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU where there is one"
     )

@@ -42,7 +42,12 @@ DAY = AS_OF.isoformat()
 
 def args_of(lake: Path, *, seed: int = 0) -> argparse.Namespace:
     return argparse.Namespace(
-        **vars(step_args(lake)), shop="tiny", mlflow_home=lake.parent / "mlflow", seed=seed, device="cpu"
+        **vars(step_args(lake)),
+        shop="tiny",
+        mlflow_home=lake.parent / "mlflow",
+        seed=seed,
+        device="cpu",
+        time_budget=None,
     )
 
 
@@ -74,8 +79,10 @@ def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_training_to_the_published_lists(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:
     lake = lake_of(**shop)
     args = args_of(lake)
+    args.time_budget = 3600.0  # more than enough for a small shop's two epochs
     trained = train_recommender.train_recommender(args)
     assert trained["has_sequence_model"]
+    assert trained["epochs"] == 2
     again = train_recommender.train_recommender(args)
     assert (again["version"], again["note"]) == (
         trained["version"],
@@ -185,6 +192,24 @@ def test_the_same_data_make_the_same_version_and_an_interruption_changes_nothing
     resumed = train_recommender.train_recommender(args_of(lake))
     assert resumed["version"] == whole
     assert train_recommender.train_recommender(args_of(lake, seed=1))["version"] != whole
+
+
+def test_a_budget_of_time_cuts_the_epochs_and_an_interruption_does_not_change_that(
+    lake_of: Callable[..., Path], shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = args_of(lake_of(**shop))
+    args.time_budget = 1000.0
+
+    def torn(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_recommender, "seconds_an_epoch", lambda *_: 400.0)
+        patched.setattr(train_recommender, "save_version", torn)
+        with pytest.raises(KeyboardInterrupt):
+            train_recommender.train_recommender(args)
+    monkeypatch.setattr(train_recommender, "seconds_an_epoch", lambda *_: 1.0)
+    assert train_recommender.train_recommender(args)["epochs"] == 1
 
 
 def test_a_new_item_is_served_through_its_text(lake_of: Callable[..., Path], shop: dict[str, Any]) -> None:

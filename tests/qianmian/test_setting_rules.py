@@ -49,6 +49,7 @@ def test_every_setting_has_a_rule() -> None:
         ("exploration_slots", [0, 3], [-1]),
         ("text_fine_tuning", ["lora", "full", "off"], ["", "none"]),
         ("text_fine_tuning_seconds", [1, 900], [0, -900]),
+        ("recommender_training_seconds", [1, 7200], [0, -1]),
         ("postgres_target", ["", "postgresql://w@db/bi", "host=db user=w", "service=bi"], ["db/bi", "mysql://db"]),
         ("postgres_schema", ["qianmian"], ["", "Bi", "2bi", "bi-x", "b" * 32]),
         ("postgres_reader_role", ["", "bi_reader"], ["r" * 64]),
