@@ -82,14 +82,17 @@ def with_epochs_that_fit(
     Two sequence models are trained, the first on fewer actions: each gets half. The number is kept in `state`, as
     a training that goes on after an interruption may find the machine slower or faster than it was.
     """
-    if seconds is None or len(sequences_of(actions).item) < MIN_SEQUENCE_ACTIONS:
+    if seconds is None:
+        return training
+    sequences = sequences_of(actions)
+    if len(sequences.item) < MIN_SEQUENCE_ACTIONS:
         return training
     wanted, kept = training.sequence, state / EPOCHS
     if kept.is_file():
         return replace(training, sequence=replace(wanted, epochs=int(kept.read_text())))
     if any(state.glob("*.pt")):  # begun without a budget
         return training
-    an_epoch = seconds_an_epoch(sequences_of(actions), items.text, wanted, training.device)
+    an_epoch = seconds_an_epoch(sequences, items.text, wanted, training.device)
     found = epochs_within(wanted, an_epoch, seconds / 2)
     if found.epochs < wanted.epochs:
         log.info("%.0f s an epoch: %d of %d epochs fit into half of %.0f s", an_epoch, found.epochs, wanted.epochs,

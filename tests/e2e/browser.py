@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Page, expect, sync_playwright
 
 from qianmian.local_airflow import DAG_ID
+from tests.chromium import FLAGS
 
 if TYPE_CHECKING:
     from conftest import AirflowForTests
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @contextmanager

@@ -89,14 +89,14 @@ def test_equals_of_one_likeness_go_by_place():
 def test_a_cap_is_told_and_let_go_of_where_nothing_else_is_left():
     codes = np.array([[0, 0, 0, 1]])
     bounds = no_bounds(1, 4, 4, caps=(Cap(Bound.BRAND_CAP, codes, 1),))
-    chosen, kept_by = choose(np.array([[0.0, -1, -2, -3]]), np.eye(4)[None], np.full(4, 0.0), "dpp", 4, bounds)
+    chosen, kept_by = choose(np.array([[0.0, -1, -2, -3]]), np.eye(4)[None], alike(4, 0.0), "dpp", 4, bounds)
     assert chosen.tolist() == [[0, 3, 1, 2]]
     assert kept_by.tolist() == [[Bound.NONE, Bound.BRAND_CAP, Bound.BRAND_CAP, Bound.NONE]]
 
 
 def test_what_was_seen_too_often_comes_last():
     bounds = no_bounds(1, 3, 3, seen=np.array([[True, False, False]]))
-    chosen, kept_by = choose(np.array([[0.0, -1, -2]]), np.eye(3)[None], np.full(3, 0.0), "dpp", 3, bounds)
+    chosen, kept_by = choose(np.array([[0.0, -1, -2]]), np.eye(3)[None], alike(3, 0.0), "dpp", 3, bounds)
     assert chosen.tolist() == [[1, 2, 0]]
     assert kept_by.tolist() == [[Bound.SEEN, Bound.NONE, Bound.NONE]]
 
@@ -104,7 +104,7 @@ def test_what_was_seen_too_often_comes_last():
 def test_the_tails_share_is_taken_at_the_latest_places():
     tail = np.array([[False, False, False, True, True]])
     bounds = no_bounds(1, 5, 3, tail=tail, n_tail=2)
-    chosen, kept_by = choose(np.array([[0.0, -1, -2, -3, -4]]), np.eye(5)[None], np.full(3, 0.0), "dpp", 3, bounds)
+    chosen, kept_by = choose(np.array([[0.0, -1, -2, -3, -4]]), np.eye(5)[None], alike(3, 0.0), "dpp", 3, bounds)
     assert chosen.tolist() == [[0, 3, 4]]
     assert kept_by[0, 1] == kept_by[0, 2] == Bound.TAIL_SHARE
 
@@ -114,7 +114,7 @@ def test_pins_and_held_places():
     chosen, _ = choose(
         np.array([[0.0, -1, -2, -3, -4]]),
         np.eye(5)[None],
-        np.full(4, 0.3),
+        alike(4, 0.3),
         "dpp",
         4,
         no_bounds(1, 5, 4, pins=pins),
@@ -145,7 +145,7 @@ def test_whatever_the_bounds_lists_are_full_without_an_item_twice(seed, method, 
         rng.random((n_users, n)) < 0.5,
         int(rng.integers(0, 4)),
     )
-    chosen, _ = choose(relevance, kernels, np.full(length, variety), method, length, bounds)
+    chosen, _ = choose(relevance, kernels, alike(length, variety), method, length, bounds)
     for user in range(n_users):
         listed = chosen[user][chosen[user] >= 0]
         assert len(set(listed)) == len(listed) == min(length, allowed[user].sum()) or (pins[user] >= 0).any()
@@ -163,5 +163,5 @@ def test_whatever_the_bounds_lists_are_full_without_an_item_twice(seed, method, 
                         if codes[user][i] == -1 or (codes[user][listed] == codes[user][i]).sum() < cap.most
                     ]
                     assert not others
-    again, _ = choose(relevance, kernels, np.full(length, variety), method, length, bounds)
+    again, _ = choose(relevance, kernels, alike(length, variety), method, length, bounds)
     assert (again == chosen).all()

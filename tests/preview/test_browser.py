@@ -17,13 +17,10 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from preview import __main__ as start
 from qianmian.ports import LOOPBACK, choose_port
+from tests.chromium import FLAGS
 from tests.preview.small_shop import KEY, NEW, RICH, publish_day
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 PATIENCE_MS = 30_000
 HAN = re.compile(r"[\u4e00-\u9fff]")
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from qianmian.postgres import Postgres
+from tests.postgres_server import postgres_server
 from tests.privacy.shop import PublishedShop
 from tests.spark_jobs.small_shop import KEY
 
@@ -21,9 +21,10 @@ PASSWORD = "for-tests-only"
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server's own database."""
-    running = Postgres(tmp_path_factory.mktemp("postgres"), PASSWORD)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        postgres_server(tmp_path_factory.mktemp("postgres"), PASSWORD) as running,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("PGPASSWORD", PASSWORD)
         at = f"host=127.0.0.1 port={running.port} user=airflow"
         admin = psycopg2.connect(f"{at} dbname=postgres")
@@ -33,9 +34,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             cursor.execute(f"create database {name}")
         admin.close()
         yield f"{at} dbname={name}"
-    running.stop()
-    if running.moved_to:
-        shutil.rmtree(running.moved_to)
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,8 @@ def create_state(layout: Layout) -> list[sql.Composable]:
             "create table if not exists {}.history_days (as_of_date date primary key, run_id text not null, "
             "published_at timestamp)"
         ).format(sets),
-        # Earlier releases did not keep these: null there, so that each day is brought once more.
+        # Earlier releases did not keep these: null there, so that a day is brought once more where `published_at`
+        # is, and to the tables that it lacks where `histories` is.
         sql.SQL(
             "alter table {}.history_days add column if not exists published_at timestamp, "
             "add column if not exists histories text"

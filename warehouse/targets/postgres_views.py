@@ -47,14 +47,13 @@ def bring_history(cursor: Any, address: str, layout: Layout, source: Source) -> 
     there = {day: ((run_id, published_at), told) for day, run_id, published_at, told in cursor.fetchall()}
     # Releases that did not say in which tables had one.
     stands_in = {day: {*(told or "user_portraits_history").split(",")} for day, (_, told) in there.items()}
-    wanted = source.days
+    wanted, histories = source.days, source.histories
     changed = {day for day in {*there, *wanted} if day not in there or there[day][0] != wanted.get(day)}
     for day in changed:
         stands_in[day] = set()
     touched = set(changed)
     for history in HISTORIES.values():
-        is_there = history in source.histories
-        lacking = {day for day in wanted if is_there and history.name not in stands_in[day]}
+        lacking = {day for day in wanted if history in histories and history.name not in stands_in[day]}
         _replace_days(cursor, address, layout, history, source, changed | lacking, lacking)
         for day in lacking:
             stands_in[day].add(history.name)

@@ -19,14 +19,11 @@ from playwright.sync_api import Browser, sync_playwright
 from qianmian.files import write_private
 from qianmian.postgres import Postgres
 from tests.bi.conftest import PASSWORD, READER, SCHEMA, address, publish_shop, publish_to
+from tests.chromium import FLAGS
 from tests.preview.small_shop import DAYS
 
 ROOT = Path(__file__).resolve().parents[3]
 START_PATIENCE_S = 240
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @dataclass(frozen=True)
