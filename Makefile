@@ -22,6 +22,8 @@ export SHOP DATA AS_OF WHY FROM TO
 
 # Where it is set, as in many containers, each of a day's steps compiles thousands of files anew: a sixth of the day.
 unexport PYTHONDONTWRITEBYTECODE
+# Tests and steps run side by side: threads that wait for one another sleep, as in Airflow (dags/step_operator.py).
+export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help run backfill train rollback forget mlflow preview bi up stop status logs docs test test-parts test-days test-airflow test-bi check format install install-dev chromium clean

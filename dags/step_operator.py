@@ -43,6 +43,9 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow hears DO_NOT_TRACK only where it is the word true
 }
+# OpenMP's threads (torch, LightGBM, FAISS) sleep while they wait for one another. By default they spin, which
+# takes the cores from what runs beside the step and slows the step itself manifold: docs/decisions/0022.
+SHARED_CORES = {"OMP_WAIT_POLICY": "passive"}
 
 
 class StepOperator(BaseOperator):
@@ -167,7 +170,7 @@ class StepOperator(BaseOperator):
         """The environment without what is no step's business: Airflow's database's password, the webhook."""
         not_theirs = ("AIRFLOW__", ALERT_WEBHOOK)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(not_theirs)}
-        return {**QUIET, **kept, "PYTHONUNBUFFERED": "1", **self.environ}
+        return {**QUIET, **SHARED_CORES, **kept, "PYTHONUNBUFFERED": "1", **self.environ}
 
     def _explain(self, tail: list[str], exit_code: int) -> str:
         """Compose the text that the person on call reads first."""

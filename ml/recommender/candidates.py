@@ -189,12 +189,16 @@ def _user_and_item(sources: Sources, scores: Scores, actions: _Actions, items: n
 
 
 def _alike(vectors: np.ndarray, latest: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Return the products of candidates' vectors (users x n) with those of `latest`: users x actions x n."""
+    """Return the products of candidates' vectors (users x n) with those of `latest`: users x actions x n.
+
+    Summed in float64: in float32 the last bits depend on the machine and on how many candidates are asked for, and
+    items of one text stand at 1, give or take such bits, where a tree may branch.
+    """
     found = np.empty((*latest.shape, items.shape[1]), dtype=np.float32)
     for begin in range(0, len(items), N_TOGETHER):
         some = slice(begin, begin + N_TOGETHER)
-        past = vectors[np.maximum(latest[some], 0)]
-        np.matmul(past, vectors[items[some]].transpose(0, 2, 1), out=found[some])
+        past = vectors[np.maximum(latest[some], 0)].astype(np.float64)
+        found[some] = past @ vectors[items[some]].astype(np.float64).transpose(0, 2, 1)
     found[latest < 0] = 0.0
     return found
 
@@ -254,6 +258,7 @@ def describe(
     weight: float,
     items: np.ndarray | None = None,
     pool: Pool | None = None,
+    places: np.ndarray | None = None,
 ) -> Candidates:
     """Choose and describe the candidates of a shard of users.
 
@@ -263,6 +268,7 @@ def describe(
         weight: the sequence model's share in the mixture.
         items: users x candidates (-1 past the last) to describe instead of the best.
         pool: items that rules are about.
+        places: users x n, which of the candidates to describe, ranked among all of them; None: all.
 
     """
     regressions = sources.regressions.scores(scores.log)
@@ -280,13 +286,21 @@ def describe(
     share, probability, related, alike, again, following, together = (
         np.take_along_axis(part, there, axis=1) for part in (scores.log_share, scores.log_probability, *parts)
     )
+    ranks = [_ranks(part) for part in (share, probability, values, related, alike, following, together)]
+    if places is not None:
+        items, values, there, share, probability, related, alike, again, following, together, *ranks = (
+            np.take_along_axis(part, places, axis=1)
+            for part in (
+                items, values, there, share, probability, related, alike, again, following, together, *ranks
+            )
+        )  # fmt: skip
     actions = _actions_of(scores.log, sources.blend.items.as_of)
     features = [
-        share, probability, values, _ranks(share), _ranks(probability), _ranks(values),
-        related, alike, again, _ranks(related), _ranks(alike),
+        share, probability, values, *ranks[:3],
+        related, alike, again, *ranks[3:5],
         *_user_and_item(sources, scores, actions, there),
         *_links(sources, actions.latest, there),
-        following, together, *_shares_of_best(regressions, there), _ranks(following), _ranks(together),
+        following, together, *_shares_of_best(regressions, there), *ranks[5:],
         *repeat_features(scores.log, sources.blend.items.as_of, sources.sales, there),
         np.take_along_axis(look_alike, there, axis=1), *_shares_of_best((look_alike,), there),
         sources.newness[there],

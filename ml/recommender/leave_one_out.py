@@ -89,12 +89,13 @@ def _scored(
         some = slice(begin, begin + size)
         rows = row[some]
         scores = sources.scores_of(listed.users[rows], without(listed.sources.log, rows, item[some]))
-        candidates = describe(sources, scores, model.weight, listed.candidates.items[rows])
-        # Where each listed item stands among the candidates.
-        place = np.argmax(candidates.items[:, None, :] == listed.items[rows][:, :, None], axis=2)
+        items = listed.candidates.items[rows]
+        # Where each listed item stands among the candidates; the others are there to be ranked with.
+        places = np.argmax(items[:, None, :] == listed.items[rows][:, :, None], axis=2)
+        candidates = describe(sources, scores, model.weight, items, places=places)
         there = np.maximum(listed.items[rows], 0)
         yield _Without(
-            np.take_along_axis(model.score(candidates), place, axis=1),
+            model.score(candidates),
             np.take_along_axis(scores.log_share, there, axis=1),
             np.take_along_axis(scores.log_probability, there, axis=1),
         )

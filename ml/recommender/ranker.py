@@ -50,7 +50,7 @@ class Ranker:
         there = candidates.items >= 0
         scores = np.full(there.shape, -np.inf)
         if there.any():
-            gain = self.trees.predict(candidates.features[there], num_threads=1)
+            gain = self.trees.predict(candidates.features[there])
             scores[there] = np.round(candidates.scores[there] + gain, 6)
         return scores
 

@@ -67,6 +67,18 @@ def test_airflows_own_variables_stay_with_airflow(
     assert not [name for name in names if name.startswith("AIRFLOW__")]
 
 
+@pytest.mark.parametrize("set_by_the_shop", [None, "active"])
+def test_threads_that_wait_leave_the_cores_to_others_unless_the_shop_says_otherwise(
+    context: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_by_the_shop: str | None
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if set_by_the_shop is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", set_by_the_shop)
+    seen = tmp_path / "seen"
+    run(context, "import sys, os; open(sys.argv[1], 'w').write(os.environ['OMP_WAIT_POLICY'])", str(seen))
+    assert seen.read_text() == (set_by_the_shop or "passive")
+
+
 BAD_INPUT = (
     "import sys; print('a trace'); print('ERROR in land: row 3 of x.csv is cut off.\\nWHAT TO DO: mend x.csv');"
 )
