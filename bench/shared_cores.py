@@ -1,8 +1,8 @@
 """What threads that wait for one another cost: alone on the machine, and beside programs that need its cores.
 
 Times the texts of one training pass of the text encoder, forth and back, on all cores, in a process for each
-policy of OpenMP: as it is by itself (threads spin for a while before they sleep), and `passive` (they sleep at once:
-what the DAGs' steps get). The neighbours are processes that compute without end. Prints one line of JSON.
+policy of OpenMP: as it is by itself (threads spin for a while before they sleep), and `passive` (they sleep at
+once: what the DAGs' steps get). The neighbours are processes that compute without end. Prints one line of JSON.
 
     python -m bench.shared_cores [--neighbours N] [--repeats N]
 """
