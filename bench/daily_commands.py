@@ -38,9 +38,9 @@ def run_day(shop: str, day: str, run_id: str, environ: Mapping[str, str]) -> dic
     ctypes.CDLL(None).prctl(_BE_SUBREAPER, 1, 0, 0, 0)
     took = {}
     for step in STEPS:
-        argv, more = _command(shop, step, day, run_id, environ)
+        argv, all_of_it = _command(shop, step, day, run_id, environ)
         started, before = time.monotonic(), _processor_seconds()
-        done = subprocess.run(argv, env={**environ, **more}, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(argv, env=all_of_it, cwd=ROOT, capture_output=True, text=True)
         seconds = time.monotonic() - started
         took[step] = {"seconds": round(seconds, 2), "processor_seconds": round(_processor_seconds() - before, 2)}
         if done.returncode:
@@ -64,7 +64,7 @@ def _processor_seconds() -> float:
 def _command(
     shop: str, step: str, day: str, run_id: str, environ: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Render the templates of one task of the DAG as Airflow would."""
+    """Render the templates of one task of the DAG as Airflow would; return its words and its environment."""
     saved = dict(os.environ)
     with tempfile.TemporaryDirectory() as nobodys_home:
         os.environ.update(environ)
@@ -74,13 +74,14 @@ def _command(
             sys.path.insert(0, str(ROOT / "dags"))
         try:
             import personalize_daily
+            from step_operator import SHARED_CORES
 
             task: Any = personalize_daily.dag.get_task(step).prepare_for_execution()
             moment = datetime(2026, 1, 1, tzinfo=UTC)
             run = SimpleNamespace(run_type="manual", logical_date=moment, run_after=moment, run_id=run_id)
             params = {"shop": shop, "as_of": day, "full_refresh": False, "source": None}
             task.render_template_fields({"params": params, "dag_run": run})
-            return [argument for argument in task.argv if argument], dict(task.environ)
+            return [argument for argument in task.argv if argument], {**SHARED_CORES, **environ, **task.environ}
         finally:
             os.environ.clear()
             os.environ.update(saved)

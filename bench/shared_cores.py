@@ -15,28 +15,33 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import numpy as np
 
 POLICIES = {"by itself": None, "passive": "passive"}
 TEXTS = 64
 
-PASS = f"""
-import json, sys, time
-import numpy as np
-from ml.text_encoder import models
-from ml.text_encoder.fine_tuning.encoder import TextEncoder
-from ml.text_encoder.fine_tuning.settings import FineTuning
+#: What would change how threads wait; OpenMP reads it once, when a process loads it.
+OF_OPENMP = ("OMP_", "GOMP_", "KMP_")
 
-texts = [f"cake stand number {{n}}, red with white dots, for parties in the garden" for n in range({TEXTS})]
-encoder = TextEncoder(models.locate(models.PACKAGED), texts, FineTuning(precision="float32"), "cpu")
-seconds = []
-for _ in range(int(sys.argv[1]) + 1):
-    began = time.perf_counter()
-    encoder.vectors(np.arange({TEXTS})).sum().backward()
-    seconds.append(time.perf_counter() - began)
-print(json.dumps(seconds[1:]))
-"""
+
+def time_passes(repeats: int) -> None:
+    """Print the seconds of each pass, forth and back, the first left out: in a process of its own."""
+    from ml.text_encoder import models
+    from ml.text_encoder.fine_tuning.encoder import TextEncoder
+    from ml.text_encoder.fine_tuning.settings import FineTuning
+
+    texts = [f"cake stand number {n}, red with white dots, for parties in the garden" for n in range(TEXTS)]
+    encoder = TextEncoder(models.locate(models.PACKAGED), texts, FineTuning(precision="float32"), "cpu")
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        encoder.vectors(np.arange(TEXTS)).sum().backward()
+        seconds.append(time.perf_counter() - began)
+    print(json.dumps(seconds[1:]))
 
 
 @contextmanager
@@ -52,14 +57,13 @@ def beside(neighbours: int) -> Iterator[None]:
 
 
 def seconds_of(policy: str | None, repeats: int) -> list[float]:
-    """Return the seconds of each pass, the first left out."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    """Return the seconds of each pass under a policy (None: OpenMP's own)."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(OF_OPENMP)}
     if policy is not None:
         environ["OMP_WAIT_POLICY"] = policy
-    said = subprocess.run(
-        [sys.executable, "-c", PASS, str(repeats)], env=environ, check=True, capture_output=True, text=True
-    ).stdout
-    return [float(one) for one in json.loads(said.splitlines()[-1])]
+    code = f"from bench.shared_cores import time_passes; time_passes({repeats})"
+    said = subprocess.run([sys.executable, "-c", code], env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return [float(one) for one in json.loads(said.stdout.splitlines()[-1])]
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow hears DO_NOT_TRACK only where it is the word true
 }
 # OpenMP's threads (torch, LightGBM, FAISS) sleep while they wait for one another. By default they spin, which
-# takes the cores from what runs beside the step and slows the step itself manifold: docs/decisions/0022.
+# takes the cores from what runs beside the step and makes the step itself many times slower: docs/decisions/0022.
 SHARED_CORES = {"OMP_WAIT_POLICY": "passive"}
 
 

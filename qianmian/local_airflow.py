@@ -220,7 +220,8 @@ class LocalAirflow:
 
 def _fingerprint(environ: Mapping[str, str]) -> str:
     """Hash of what the tasks take from the environment of the processes that start them."""
-    taken = {name: value for name, value in environ.items() if name.startswith(("QIANMIAN_", "AWS_", "PG"))}
+    theirs = ("QIANMIAN_", "AWS_", "PG", "GOMP_")
+    taken = {name: value for name, value in environ.items() if name.startswith(theirs)}
     return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
 
 

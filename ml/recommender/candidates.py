@@ -270,6 +270,9 @@ def describe(
         pool: items that rules are about.
         places: users x n, which of the candidates to describe, ranked among all of them; None: all.
 
+    Returns:
+        The candidates; with `places` those alone, in that order.
+
     """
     regressions = sources.regressions.scores(scores.log)
     *counted, look_alike = _parts(sources, scores.history)
@@ -283,24 +286,23 @@ def describe(
     else:
         values = scores.mixed(weight, items)
     there = np.maximum(items, 0)
-    share, probability, related, alike, again, following, together = (
-        np.take_along_axis(part, there, axis=1) for part in (scores.log_share, scores.log_probability, *parts)
-    )
-    ranks = [_ranks(part) for part in (share, probability, values, related, alike, following, together)]
+    links, texts, repeats = counted
+    ranked = [scores.log_share, scores.log_probability, links, texts, *regressions]
+    given = [values, *(np.take_along_axis(part, there, axis=1) for part in ranked)]
+    ranks = [_ranks(part) for part in given]
     if places is not None:
-        items, values, there, share, probability, related, alike, again, following, together, *ranks = (
-            np.take_along_axis(part, places, axis=1)
-            for part in (
-                items, values, there, share, probability, related, alike, again, following, together, *ranks
-            )
-        )  # fmt: skip
+        items, there = (np.take_along_axis(part, places, axis=1) for part in (items, there))
+        given, ranks = ([np.take_along_axis(part, places, axis=1) for part in some] for some in (given, ranks))
+    values, share, probability, related, alike, following, together = given
+    of_values, of_share, of_probability, of_related, of_alike, of_following, of_together = ranks
+    again = np.take_along_axis(repeats, there, axis=1)
     actions = _actions_of(scores.log, sources.blend.items.as_of)
     features = [
-        share, probability, values, *ranks[:3],
-        related, alike, again, *ranks[3:5],
+        share, probability, values, of_share, of_probability, of_values,
+        related, alike, again, of_related, of_alike,
         *_user_and_item(sources, scores, actions, there),
         *_links(sources, actions.latest, there),
-        following, together, *_shares_of_best(regressions, there), *ranks[5:],
+        following, together, *_shares_of_best(regressions, there), of_following, of_together,
         *repeat_features(scores.log, sources.blend.items.as_of, sources.sales, there),
         np.take_along_axis(look_alike, there, axis=1), *_shares_of_best((look_alike,), there),
         sources.newness[there],
